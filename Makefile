@@ -1,0 +1,69 @@
+# Everything starts from Python 3.11+, pip, make and git. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := resonance_zoom jobs tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup rehearse test check format lint types floors lock clean
+
+help:
+	@echo "make rehearse   run the shipped campaign in virtual time against a simulated Zoom"
+	@echo "make test       run the tests"
+	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
+	@echo "make check      what CI runs: format, lint, types, import floors, tests"
+	@echo "make format     rewrite the code as ruff formats it"
+	@echo "make lock       refresh requirements*.txt from pyproject.toml (needs uv)"
+	@echo "make clean      remove .venv and caches (var/ stays)"
+
+setup: .venv/.runtime
+
+# Debian ships python3 without ensurepip: there, virtualenv is brought by pip into .tools.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv && $(PYTHON) -m pip install -q --target .tools virtualenv && PYTHONPATH=.tools $(PYTHON) -m virtualenv -q .venv; }
+
+.venv/.runtime: .venv/bin/python requirements.txt requirements-build.txt pyproject.toml
+	@echo "Installing what the service needs (once) …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-build.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	@echo "Installing what the tests need (once) …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+rehearse: .venv/.runtime
+	@$(BIN)/resonance-zoom rehearse $(ARGS)
+
+test: .venv/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: format-check lint types floors test
+
+.PHONY: format-check
+format-check: .venv/.dev
+	@$(BIN)/ruff format --check $(SOURCES)
+
+lint: .venv/.dev
+	@$(BIN)/ruff check $(SOURCES)
+
+types: .venv/.dev
+	@$(BIN)/mypy
+
+floors: .venv/.dev
+	@$(BIN)/lint-imports --no-logo
+
+format: .venv/.dev
+	@$(BIN)/ruff check --fix-only -q $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
+lock:
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --group dev -o requirements-dev.txt
+	$(LOCK) --group build -o requirements-build.txt
+
+clean:
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,129 @@
+"""What the organiser wants: a campaign, its focus groups, and when each letter falls due.
+
+Pure values and calendar arithmetic. The only module (with the templates) where local time exists;
+everything handed out is aware and in UTC. `campaign_file` makes a Campaign from TOML.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+CONFIRMATION = "confirmation"
+REMINDER_STOPS_BEFORE_START = timedelta(hours=1)
+EARLIER_REMINDER_STOPS_BEFORE_NEXT = timedelta(hours=24)
+
+
+def reminder_kind(days: int) -> str:
+    """`reminder-7` for 7: the name of a letter in tables, commands and templates."""
+    return f"reminder-{days}"
+
+
+def reminder_days(kind: str) -> int | None:
+    """7 for `reminder-7`, None for a letter that is no reminder."""
+    prefix, _, days = kind.rpartition("-")
+    return int(days) if prefix == "reminder" and days.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Organiser:
+    """Who writes the letters and how to reach them."""
+
+    name: str
+    email: str
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A reminder's window: it may leave from `at` on and is worth sending before `until` (UTC)."""
+
+    kind: str
+    at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FocusGroup:
+    """One meeting as the organiser describes it: local date and hours, Zoom's topic and agenda."""
+
+    slug: str
+    title: str
+    date: date
+    starts: time
+    ends: time
+    timezone: ZoneInfo
+    agenda: str = ""
+    capacity: int | None = None
+
+    @property
+    def start(self) -> datetime:
+        """The first moment, UTC."""
+        return _utc(self.date, self.starts, self.timezone)
+
+    @property
+    def end(self) -> datetime:
+        """The last moment, UTC."""
+        return _utc(self.date, self.ends, self.timezone)
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """The whole file, checked. `approval` and `confirmation` hold the file's own words."""
+
+    name: str
+    slug: str
+    timezone: ZoneInfo
+    language: str
+    zoom_host: str
+    organiser: Organiser
+    focus_groups: tuple[FocusGroup, ...]
+    approval: str = "automatic"
+    confirmation: str = "ours"
+    reminder_days_before: tuple[int, ...] = (7, 1)
+    reminder_send_at: time = field(default=time(9, 0))
+    keep_days_after_last: int = 30
+
+    def focus_group(self, slug: str) -> FocusGroup | None:
+        """The group of that slug, None when the file has none."""
+        return next((group for group in self.focus_groups if group.slug == slug), None)
+
+    @property
+    def sends_confirmations(self) -> bool:
+        """Whether the join link leaves in a letter of ours (`ours` or `both`)."""
+        return self.confirmation in {"ours", "both"}
+
+    @property
+    def letter_kinds(self) -> tuple[str, ...]:
+        """The letters of this campaign, in the order in which a registrant gets them."""
+        reminders = (reminder_kind(n) for n in sorted(self.reminder_days_before, reverse=True))
+        return ((CONFIRMATION,) if self.sends_confirmations else ()) + tuple(reminders)
+
+    def reminders(self, start: datetime) -> tuple[Due, ...]:
+        """When each reminder of a meeting at `start` (UTC) may leave, the earliest first.
+
+        A reminder of N days falls due on the local date of the start minus N days, at `send_at` in
+        the campaign's zone: calendar arithmetic, because 24 h × N is another hour after a change
+        of clocks. It stops being worth sending 24 hours before the next reminder falls due; the
+        last one an hour before the start.
+        """
+        return tuple(self._reminders(start))
+
+    def _reminders(self, start: datetime) -> Iterator[Due]:
+        days = sorted(self.reminder_days_before, reverse=True)
+        local_date = start.astimezone(self.timezone).date()
+        due_at = [
+            _utc(local_date - timedelta(days=n), self.reminder_send_at, self.timezone) for n in days
+        ]
+        for n, at, following in zip(days, due_at, [*due_at[1:], None], strict=True):
+            until = (
+                following - EARLIER_REMINDER_STOPS_BEFORE_NEXT
+                if following
+                else start - REMINDER_STOPS_BEFORE_START
+            )
+            yield Due(reminder_kind(n), at, until)
+
+
+def _utc(day: date, hour: time, zone: ZoneInfo) -> datetime:
+    """The UTC instant of a local wall-clock time; an hour that happens twice means the first."""
+    return datetime.combine(day, hour, zone).astimezone(UTC)

@@ -1,0 +1,227 @@
+"""The environment → Settings. The only reader of `os.environ`.
+
+`.env` in the working directory is read by python-dotenv and never wins over a real variable. Every
+secret NAME has a twin NAME_FILE that names a file holding it.
+"""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from resonance_zoom.errors import SettingsError
+
+T = TypeVar("T")
+
+ZOOM_CREDENTIALS = ("ZOOM_ACCOUNT_ID", "ZOOM_CLIENT_ID", "ZOOM_CLIENT_SECRET")
+SECRETS = frozenset(
+    {
+        *ZOOM_CREDENTIALS,
+        "ZOOM_WEBHOOK_SECRET_TOKEN",
+        "SECRET_KEY",
+        "SMTP_URL",
+        "DATABASE_URL",
+    }
+)
+RUN_NEEDS = frozenset({*ZOOM_CREDENTIALS, "ZOOM_WEBHOOK_SECRET_TOKEN", "SECRET_KEY"})
+ZOOM_NEEDS = frozenset(ZOOM_CREDENTIALS)
+
+
+class Secret(str):
+    """A string that does not show itself: `repr` is ***; use it as a str where it must be used."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the environment says, checked. What a command does not need may be empty."""
+
+    campaign_file: Path
+    database_url: Secret
+    smtp_url: Secret | None
+    mail_from: str | None
+    zoom_account_id: Secret
+    zoom_client_id: Secret
+    zoom_client_secret: Secret
+    zoom_webhook_secrets: tuple[Secret, ...]
+    zoom_api_url: str
+    zoom_oauth_url: str
+    webhooks: bool
+    secret_key: Secret
+    public_url: str
+    host: str
+    port: int
+    log_format: str | None
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the database, the lock and the Maildir lie: the folder of the SQLite file, else var."""
+        url = str(self.database_url)
+        if url.startswith("sqlite:///") and url != "sqlite:///:memory:":
+            return Path(url.removeprefix("sqlite:///")).parent
+        return Path("var")
+
+
+def load_settings(
+    *,
+    needs: Collection[str] = (),
+    environ: Mapping[str, str] | None = None,
+    dotenv: Path = Path(".env"),
+) -> Settings:
+    """Settings from `environ` (default: the process's) over `dotenv`.
+
+    `needs` names the variables that the command cannot do without. Raises SettingsError with one
+    line for each missing or bad value.
+    """
+    real = os.environ if environ is None else environ
+    from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
+    return _Reader({**from_file, **real}).settings(needs)
+
+
+class _Reader:
+    """Reads names one by one and collects what is wrong."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.problems: list[str] = []
+
+    def settings(self, needs: Collection[str]) -> Settings:
+        webhooks = self.choice("WEBHOOKS", "on", {"on": True, "off": False})
+        if not webhooks:
+            needs = set(needs) - {"ZOOM_WEBHOOK_SECRET_TOKEN"}
+        for name in sorted(needs):
+            if not self.get(name):
+                self.problems.append(f"{name}: missing; {_HELP[name]}")
+        settings = Settings(
+            campaign_file=Path(self.get("CAMPAIGN_FILE") or "config/campaign.toml"),
+            database_url=Secret(
+                self.checked(
+                    "DATABASE_URL",
+                    "sqlite:///var/resonance.db",
+                    lambda v: v.startswith(("sqlite:///", "postgresql+psycopg://")),
+                    "must be sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+                )
+            ),
+            smtp_url=self.smtp_url(),
+            mail_from=self.get("MAIL_FROM") or None,
+            zoom_account_id=Secret(self.get("ZOOM_ACCOUNT_ID")),
+            zoom_client_id=Secret(self.get("ZOOM_CLIENT_ID")),
+            zoom_client_secret=Secret(self.get("ZOOM_CLIENT_SECRET")),
+            zoom_webhook_secrets=self.webhook_secrets(),
+            zoom_api_url=self.url("ZOOM_API_URL", "https://api.zoom.us/v2"),
+            zoom_oauth_url=self.url("ZOOM_OAUTH_URL", "https://zoom.us/oauth/token"),
+            webhooks=webhooks,
+            secret_key=Secret(
+                self.checked(
+                    "SECRET_KEY",
+                    "",
+                    lambda v: not v or len(v.encode()) >= 32,
+                    "must be at least 32 bytes; make one with: openssl rand -hex 32",
+                )
+            ),
+            public_url=self.url("PUBLIC_URL", "http://localhost:8000"),
+            host=self.get("HOST") or "127.0.0.1",
+            port=self.port(),
+            log_format=self.choice("LOG_FORMAT", "", {"": None, "text": "text", "json": "json"}),
+        )
+        if self.problems:
+            raise SettingsError(self.problems)
+        return settings
+
+    def get(self, name: str) -> str:
+        """The value, or what the file named by NAME_FILE holds; empty when there is none."""
+        if value := self.values.get(name, "").strip():
+            return value
+        path = self.values.get(f"{name}_FILE", "").strip() if name in SECRETS else ""
+        if not path:
+            return ""
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            line = f"{name}_FILE: cannot read {path} ({reason}); it must be a readable text file"
+            if line not in self.problems:
+                self.problems.append(line)
+            return ""
+
+    def checked(
+        self, name: str, default: str, is_right: Callable[[str], bool], would_be_right: str
+    ) -> str:
+        value = self.get(name) or default
+        if not is_right(value):
+            shown = "" if name in SECRETS else f" {value!r}"
+            self.problems.append(f"{name}:{shown} {would_be_right}")
+        return value
+
+    def choice(self, name: str, default: str, meanings: Mapping[str, T]) -> T:
+        value = (self.get(name) or default).lower()
+        if value not in meanings:
+            words = " or ".join(repr(word) for word in meanings if word)
+            self.problems.append(f"{name}: {value!r} must be {words}")
+            value = default
+        return meanings[value]
+
+    def url(self, name: str, default: str) -> str:
+        """An absolute http(s) address without a trailing slash; http only towards this machine."""
+
+        def is_right(value: str) -> bool:
+            parts = urlsplit(value)
+            return bool(parts.hostname) and (
+                parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+            )
+
+        return self.checked(
+            name, default, is_right, "must be https://… (http:// only on this machine)"
+        ).rstrip("/")
+
+    def smtp_url(self) -> Secret | None:
+        value = self.checked(
+            "SMTP_URL",
+            "",
+            lambda v: (
+                not v or (urlsplit(v).scheme in {"smtp", "smtps"} and bool(urlsplit(v).hostname))
+            ),
+            "must be smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465",
+        )
+        return Secret(value) if value else None
+
+    def webhook_secrets(self) -> tuple[Secret, ...]:
+        value = self.get("ZOOM_WEBHOOK_SECRET_TOKEN")
+        secrets = tuple(Secret(part.strip()) for part in value.split(",") if part.strip())
+        if len(secrets) > 2:
+            self.problems.append(
+                f"ZOOM_WEBHOOK_SECRET_TOKEN: holds {len(secrets)} secrets;"
+                " at most two (the new and the old one), separated by a comma"
+            )
+        return secrets
+
+    def port(self) -> int:
+        value = self.get("PORT") or "8000"
+        if not value.isascii() or not value.isdigit() or not 0 <= int(value) <= 65535:
+            self.problems.append(f"PORT: {value!r} must be a number from 0 to 65535")
+            return 8000
+        return int(value)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name means this machine, where plain text never leaves it."""
+    return host in {"localhost", "::1"} or (host or "").startswith("127.")
+
+
+_APP = "from the Server-to-Server OAuth app on marketplace.zoom.us (README, step 1)"
+_HELP = {
+    "ZOOM_ACCOUNT_ID": _APP,
+    "ZOOM_CLIENT_ID": _APP,
+    "ZOOM_CLIENT_SECRET": _APP,
+    "ZOOM_WEBHOOK_SECRET_TOKEN": "the app's Secret Token, under Feature › Event Subscriptions;"
+    " or WEBHOOKS=off on a machine without a public address",
+    "SECRET_KEY": "at least 32 bytes of our own; make one with: openssl rand -hex 32",
+}
