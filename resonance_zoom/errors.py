@@ -4,14 +4,14 @@ ResonanceError                 one sentence for a person; .remedy says what to d
 ├── ConfigurationError         exit 78: the environment or a file must be changed first
 │   ├── SettingsError          .problems: one line a name
 │   └── CampaignFileError      .problems: `file:line: key: reason`
-├── TryAgainLater              exit 75: nothing is wrong with the request; .retry_after seconds or None
+├── TryAgainLater              exit 75: nothing is wrong but the moment; .retry_after seconds
 │   ├── AlreadyRunning         another daemon holds the lock
 │   └── DatabaseBusy           another process held the database longer than we wait
 ├── DatabaseUnusable           exit 1: unreadable, damaged, or written by a newer version
 ├── NotFound                   exit 1: no such group, person or letter
 ├── BadNotification            the webhook answers .status (400, 401, 413, 415) and stores nothing
 ├── ZoomError                  what Zoom (or the way to it) answered
-│   ├── ZoomUnreachable        network fault, timeout, 5xx, no JSON; .maybe_done: the request may have worked
+│   ├── ZoomUnreachable        network, timeout, 5xx, no JSON; .maybe_done: it may have worked
 │   ├── ZoomRateLimited        .retry_after seconds; .daily: the quota ends at 00:00 UTC
 │   ├── ZoomUnauthorized       token, client id or secret refused
 │   │   └── ZoomScopeMissing   .scopes to add to the app
@@ -60,7 +60,7 @@ class CampaignFileError(ConfigurationError):
         self.problems = tuple(problems)
 
 
-class TryAgainLater(ResonanceError):  # noqa: N818 — reads as what to do, not as what broke
+class TryAgainLater(ResonanceError):
     """Nothing is wrong with the request, only with the moment."""
 
     exit_code = 75
@@ -82,11 +82,11 @@ class DatabaseUnusable(ResonanceError):
     """The database is unreadable, damaged, or was written by a newer version."""
 
 
-class NotFound(ResonanceError):  # noqa: N818 — as in HTTP
+class NotFound(ResonanceError):
     """No such focus group, person or letter."""
 
 
-class BadNotification(ResonanceError):  # noqa: N818 — the notification is what is bad
+class BadNotification(ResonanceError):
     """A webhook body that must not be stored; `status` is the HTTP answer."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -95,7 +95,7 @@ class BadNotification(ResonanceError):  # noqa: N818 — the notification is wha
 
 
 class ZoomError(ResonanceError):
-    """What Zoom answered. `code` is Zoom's own number in the body, `status` the HTTP one (0: none)."""
+    """What Zoom answered. `code` is Zoom's number in the body, `status` the HTTP one (0: none)."""
 
     def __init__(
         self, message: str, *, status: int = 0, code: int | None = None, remedy: str = ""
@@ -171,7 +171,7 @@ class MailError(ResonanceError):
 
 
 class MailUnreachable(MailError):
-    """No conversation with the relay was possible (network, TLS, greeting, login): every letter waits.
+    """No conversation with the relay was possible (network, TLS, login): every letter waits.
 
     `permanent` is True for what waiting will not mend, such as a refused login.
     """

@@ -63,7 +63,7 @@ class Settings:
 
     @property
     def data_dir(self) -> Path:
-        """Where the database, the lock and the Maildir lie: the folder of the SQLite file, else var."""
+        """Where database, lock and Maildir lie: the folder of the SQLite file, else var."""
         url = str(self.database_url)
         if url.startswith("sqlite:///") and url != "sqlite:///:memory:":
             return Path(url.removeprefix("sqlite:///")).parent

@@ -1,0 +1,122 @@
+"""Writes what happened where staff will read it: one line an occurrence, no name, no address."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from resonance_zoom.store.tables import journal, meta, runs
+
+INFO, WARNING, ERROR = "info", "warning", "error"
+PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
+
+
+def note(
+    connection: Connection,
+    now: datetime,
+    kind: str,
+    message: str,
+    *,
+    level: str = INFO,
+    focus_group: str | None = None,
+    registrant: int | None = None,
+    **data: Any,
+) -> None:
+    """Add a line. `kind` is what happened (`letter.sent`); `data` holds the figures behind it."""
+    connection.execute(
+        insert(journal).values(
+            at=now,
+            level=level,
+            kind=kind,
+            focus_group=focus_group,
+            registrant=registrant,
+            message=message,
+            data={key: _plain(value) for key, value in data.items()},
+        )
+    )
+
+
+def note_run(
+    connection: Connection,
+    *,
+    job: str,
+    started_at: datetime,
+    seconds: float,
+    did: str,
+    error: str | None,
+) -> None:
+    """Record a run of a job: when, how long, what it did, what went wrong."""
+    connection.execute(
+        insert(runs).values(job=job, started_at=started_at, seconds=seconds, did=did, error=error)
+    )
+
+
+def forget_runs(connection: Connection, before: datetime) -> int:
+    """Drop the rows of runs older than `before`; returns how many."""
+    return connection.execute(delete(runs).where(runs.c.started_at < before)).rowcount
+
+
+def recall(connection: Connection, key: str) -> Any:
+    """The value kept under `key`, None when there is none."""
+    return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+
+
+def remember(connection: Connection, key: str, value: Any) -> None:
+    """Keep one JSON value under `key`, in place of what was there."""
+    kept = _plain(value)
+    statement = upsert(meta).values(key=key, value=kept)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"value": kept})
+    )
+
+
+def forget(connection: Connection, key: str) -> None:
+    """Keep nothing under `key` any more."""
+    connection.execute(delete(meta).where(meta.c.key == key))
+
+
+def alive(connection: Connection, now: datetime) -> None:
+    """The service was alive at `now`: what an outage is measured from after the next start."""
+    value = now.isoformat()
+    if not connection.execute(
+        update(meta).where(meta.c.key == LAST_ALIVE).values(value=value)
+    ).rowcount:
+        remember(connection, LAST_ALIVE, value)
+
+
+def last_alive(connection: Connection) -> datetime | None:
+    """When the service was last alive, None before its first start."""
+    value = recall(connection, LAST_ALIVE)
+    return datetime.fromisoformat(value) if value else None
+
+
+def outage_within(
+    connection: Connection, since: datetime, until: datetime
+) -> tuple[datetime, datetime] | None:
+    """The last outage that touches the period: (last alive, alive again)."""
+    lines = connection.execute(
+        select(journal.c.data)
+        .where(journal.c.kind == "service.started")
+        .order_by(journal.c.id.desc())
+        .limit(50)
+    ).scalars()
+    for data in lines:
+        if not data.get("down_from"):
+            continue
+        down, up = (datetime.fromisoformat(data[key]) for key in ("down_from", "down_to"))
+        if down <= until and up >= since:
+            return down, up
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON columns hold it: datetimes as ISO text."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,316 @@
+"""The letters owed: unique rows, the arrows between their states, and the claim.
+
+    queued ──claim──▶ sending ──250──▶ sent
+      ▲  │               │─────5xx──▶ failed
+      │  └─▶ dropped     │─────4xx──▶ queued (later)
+      │                  └─answer lost, or found after a crash─▶ in_doubt
+      └──────────── once more under the same Message-ID ────────────┘
+
+Every move is an UPDATE that names the state it leaves: who comes second changes nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
+
+QUEUED, SENDING, SENT, FAILED, DROPPED, IN_DOUBT = (
+    "queued",
+    "sending",
+    "sent",
+    "failed",
+    "dropped",
+    "in_doubt",
+)
+STATES = (QUEUED, SENDING, SENT, FAILED, DROPPED, IN_DOUBT)
+
+REASONS = {
+    "cancelled": "the registration was cancelled",
+    "denied": "the registration was denied",
+    "pending": "the registration waits for approval",
+    "registered_again": "a newer registration has its own confirmation",
+    "moved": "the meeting was moved; its new date has its own reminder",
+    "too_late": "it could no longer leave in time",
+    "no_join_url": "Zoom has not given a personal join link yet",
+    "absent": "not in Zoom's last list; waiting for the next one",
+    "meeting_missing": "the meeting is missing on Zoom",
+    "deferred": "the mail server asked to wait",
+    "refused": "the mail server refused it",
+    "answer_lost": "the mail server's answer was lost; it may have been accepted",
+    "crashed": "the service stopped in the middle of sending it",
+    "template": "the letter could not be made",
+    "by_hand": "asked for by staff",
+    "error": "an unexpected fault",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A letter at hand, with all that decides whether and what to send."""
+
+    letter: Row[tuple[object, ...]]
+    registrant: Row[tuple[object, ...]]
+    meeting: Row[tuple[object, ...]]
+
+
+def owe(
+    connection: Connection,
+    *,
+    registrant: int,
+    focus_group: str,
+    kind: str,
+    occasion: str,
+    episode: int,
+    start_at: datetime,
+    due_at: datetime,
+    worth_until: datetime,
+    now: datetime,
+) -> int | None:
+    """Owe one letter; harmless a thousand times. Its id if it is new, None if it was owed before."""
+    row = {
+        "registrant": registrant,
+        "focus_group": focus_group,
+        "kind": kind,
+        "occasion": occasion,
+        "episode": episode,
+        "start_at": start_at,
+        "due_at": due_at,
+        "ready_at": due_at,
+        "worth_until": worth_until,
+        "state": QUEUED,
+        "created_at": now,
+    }
+    statement = insert(letters).values(row).on_conflict_do_nothing().returning(letters.c.id)
+    return connection.execute(statement).scalar()
+
+
+def owe_reminder(
+    connection: Connection,
+    *,
+    focus_group: str,
+    kind: str,
+    start_at: datetime,
+    due_at: datetime,
+    worth_until: datetime,
+    now: datetime,
+    state: str = QUEUED,
+    reason: str | None = None,
+    detail: str | None = None,
+) -> int:
+    """Owe a reminder to everyone approved since `due_at` or before; returns how many are new.
+
+    Who registered after the reminder fell due is not owed it: the confirmation said all.
+    """
+    when = UtcDateTime()
+    who = select(
+        registrants.c.id,
+        registrants.c.focus_group,
+        literal(kind),
+        literal(occasion_of(start_at)),
+        registrants.c.episode,
+        literal(start_at, when),
+        literal(due_at, when),
+        literal(due_at, when),
+        literal(worth_until, when),
+        literal(state),
+        literal(reason),
+        literal(detail),
+        literal(now, when),
+    ).where(owed_reminder(focus_group, due_at))
+    columns = (
+        "registrant",
+        "focus_group",
+        "kind",
+        "occasion",
+        "episode",
+        "start_at",
+        "due_at",
+        "ready_at",
+        "worth_until",
+        "state",
+        "reason",
+        "detail",
+        "created_at",
+    )
+    statement = insert(letters).from_select(columns, who).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount
+
+
+def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
+    """Which registrants a reminder due at `due_at` is owed to."""
+    return and_(
+        registrants.c.focus_group == focus_group,
+        registrants.c.status == "approved",
+        registrants.c.registered_at <= due_at,
+        registrants.c.approved_at <= due_at,
+    )
+
+
+def wave_begun(connection: Connection, focus_group: str, kind: str, start_at: datetime) -> bool:
+    """Whether any letter of this reminder exists yet."""
+    found = select(letters.c.id).where(
+        letters.c.focus_group == focus_group,
+        letters.c.kind == kind,
+        letters.c.occasion == occasion_of(start_at),
+    )
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def occasion_of(start_at: datetime) -> str:
+    """What makes a reminder unique: the start that it reminds of."""
+    return start_at.strftime("%Y-%m-%dT%H:%MZ")
+
+
+def next_ready(connection: Connection, now: datetime) -> Claim | None:
+    """The queued letter that has been ready for longest, with its person and meeting."""
+    letter = connection.execute(
+        select(letters)
+        .where(letters.c.state == QUEUED, letters.c.ready_at <= now)
+        .order_by(letters.c.ready_at, letters.c.id)
+        .limit(1)
+    ).first()
+    if letter is None:
+        return None
+    person = connection.execute(
+        select(registrants).where(registrants.c.id == letter.registrant)
+    ).one()
+    meeting = connection.execute(
+        select(meetings).where(meetings.c.focus_group == letter.focus_group)
+    ).one()
+    return Claim(letter, person, meeting)
+
+
+def begin(connection: Connection, letter: int, *, now: datetime, message_id: str) -> bool:
+    """queued → sending. False: someone got there first."""
+    return _move(
+        connection,
+        letter,
+        QUEUED,
+        state=SENDING,
+        claimed_at=now,
+        message_id=message_id,
+        attempts=letters.c.attempts + 1,
+        reason=None,
+        detail=None,
+    )
+
+
+def sent(connection: Connection, letter: int, *, now: datetime, reply: str) -> bool:
+    """sending → sent, with the server's words."""
+    return _move(connection, letter, SENDING, state=SENT, sent_at=now, reason=None, detail=reply)
+
+
+def failed(connection: Connection, letter: int, *, reason: str, detail: str) -> bool:
+    """sending → failed: it would be refused again."""
+    return _move(connection, letter, SENDING, state=FAILED, reason=reason, detail=detail)
+
+
+def put_back(
+    connection: Connection, letter: int, *, ready_at: datetime, reason: str, detail: str
+) -> bool:
+    """sending → queued: nothing left, try again at `ready_at`."""
+    return _move(
+        connection, letter, SENDING, state=QUEUED, ready_at=ready_at, reason=reason, detail=detail
+    )
+
+
+def doubt(connection: Connection, letter: int, *, reason: str, detail: str) -> bool:
+    """sending → in_doubt: it may have been accepted."""
+    return _move(connection, letter, SENDING, state=IN_DOUBT, reason=reason, detail=detail)
+
+
+def drop(connection: Connection, letter: int, *, reason: str, detail: str | None = None) -> bool:
+    """queued → dropped, with the reason that staff will read."""
+    return _move(connection, letter, QUEUED, state=DROPPED, reason=reason, detail=detail)
+
+
+def wait(connection: Connection, letter: int, *, ready_at: datetime, reason: str) -> bool:
+    """A queued letter stays queued until `ready_at`, with the reason."""
+    return _move(connection, letter, QUEUED, ready_at=ready_at, reason=reason)
+
+
+def once_more(connection: Connection, letter: int, *, now: datetime) -> bool:
+    """in_doubt → queued, the one time that this is allowed by itself."""
+    return _move(
+        connection,
+        letter,
+        IN_DOUBT,
+        letters.c.recoveries == 0,
+        state=QUEUED,
+        ready_at=now,
+        recoveries=letters.c.recoveries + 1,
+    )
+
+
+def by_hand(
+    connection: Connection, letter: int, *, now: datetime, worth_until: datetime, detail: str
+) -> bool:
+    """failed, dropped or in_doubt → queued, because staff said so."""
+    return _move(
+        connection,
+        letter,
+        (FAILED, DROPPED, IN_DOUBT),
+        state=QUEUED,
+        ready_at=now,
+        worth_until=worth_until,
+        attempts=0,
+        reason="by_hand",
+        detail=detail,
+    )
+
+
+def found_sending(connection: Connection) -> list[Row[tuple[object, ...]]]:
+    """Letters that a stopped service left in the middle of sending."""
+    return list(connection.execute(select(letters).where(letters.c.state == SENDING)))
+
+
+def drop_useless(connection: Connection, now: datetime) -> Iterable[Row[tuple[object, ...]]]:
+    """Queued letters past the moment until which they were worth sending."""
+    return connection.execute(
+        select(letters).where(letters.c.state == QUEUED, letters.c.worth_until <= now)
+    ).all()
+
+
+def next_ready_at(connection: Connection) -> datetime | None:
+    """When the next queued letter may leave."""
+    return connection.execute(
+        select(func.min(letters.c.ready_at)).where(letters.c.state == QUEUED)
+    ).scalar()
+
+
+def _move(
+    connection: Connection,
+    letter: int,
+    leaves: str | tuple[str, ...],
+    *conditions: ColumnElement[bool],
+    **values: object,
+) -> bool:
+    states = (leaves,) if isinstance(leaves, str) else leaves
+    statement = (
+        update(letters)
+        .where(letters.c.id == letter, letters.c.state.in_(states), *conditions)
+        .values(**values)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+_BACK_OFF = (1, 5, 15, 30)
+
+
+def retry_at(now: datetime, attempts: int) -> datetime:
+    """When to try again after `attempts` tries: 1, 5, 15, 30 minutes, then hourly."""
+    minutes = _BACK_OFF[attempts - 1] if attempts <= len(_BACK_OFF) else 60
+    return now + timedelta(minutes=minutes)

@@ -1,0 +1,196 @@
+"""The tables. Times are aware UTC; ids of Zoom's meetings are 64-bit; nothing holds a `start_url`.
+
+Personal data lives in `registrants`, `events` and the `detail` of `letters`, nowhere else.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in, aware UTC out. SQLite drops zones, so naive values are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 — SQLAlchemy's signature
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime cannot be stored: {value!r}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 — SQLAlchemy's signature
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+# One value a name: pause, holds, when the service was last alive.
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String(60), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+# One row a focus group: what we meant to do (intent), what we last wrote, what Zoom holds.
+meetings = Table(
+    "meetings",
+    metadata,
+    Column("focus_group", String(40), primary_key=True),
+    Column("reference", String(120), nullable=False, unique=True),
+    Column("state", String(12), nullable=False),  # intended, open, missing, duplicate
+    Column("problem", Text),
+    Column("zoom_meeting_id", BigInteger, unique=True),
+    Column("topic", Text),
+    Column("start_at", UtcDateTime),  # as Zoom holds it; letters follow this one
+    Column("end_at", UtcDateTime),
+    Column("registration_url", Text),
+    Column("applied", JSON),  # the fields as we last wrote them to Zoom
+    Column("held", JSON),  # the same fields as Zoom last showed them
+    Column("revision", Integer, nullable=False, server_default="0"),  # counts moves
+    Column("intended_at", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime),
+    Column("missing_since", UtcDateTime),
+)
+
+# One row a (focus group, folded e-mail): what the events of that person add up to.
+registrants = Table(
+    "registrants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("focus_group", String(40), nullable=False),
+    Column("email_folded", String(254), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("registrant_id", String(128)),  # Zoom's
+    Column("first_name", Text, nullable=False),
+    Column("last_name", Text, nullable=False),
+    Column("status", String(10), nullable=False),  # approved, pending, denied, cancelled
+    Column("join_url", Text),
+    Column("episode", Integer, nullable=False),  # 1; 2 after a cancellation and a new registration
+    Column("registered_at", UtcDateTime, nullable=False),
+    Column("approved_at", UtcDateTime),
+    Column("decided_ts", BigInteger, nullable=False),  # event_ts of what decided `status`
+    Column("source", String(8), nullable=False),  # webhook, sweep
+    Column("absent_since", UtcDateTime),  # lacked in the last complete listing
+    UniqueConstraint("focus_group", "email_folded"),
+)
+Index("ix_registrants_status", registrants.c.focus_group, registrants.c.status)
+Index("ix_registrants_email", registrants.c.email_folded)
+
+# Everything that told us something about a registrant, once. A registrant's state is their sum.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("event", String(60), nullable=False),
+    Column("source", String(8), nullable=False),  # webhook, sweep
+    Column("zoom_meeting_id", BigInteger),
+    Column("focus_group", String(40)),
+    Column("email_folded", String(254)),
+    Column("event_ts", BigInteger, nullable=False),  # milliseconds
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("status", String(10)),
+    Column("registrant_id", String(128)),
+    Column("email", String(254)),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("join_url", Text),
+    Column("create_time", UtcDateTime),
+)
+Index("ix_events_person", events.c.focus_group, events.c.email_folded)
+
+# One row a letter owed: unique by person, kind and occasion (an episode, or a start).
+letters = Table(
+    "letters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("registrant", Id, ForeignKey("registrants.id"), nullable=False),
+    Column("focus_group", String(40), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("occasion", String(60), nullable=False),
+    Column("episode", Integer, nullable=False),
+    Column("start_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("worth_until", UtcDateTime, nullable=False),
+    Column("state", String(8), nullable=False),  # queued sending sent failed dropped in_doubt
+    Column("ready_at", UtcDateTime, nullable=False),  # due_at, later after a failed attempt
+    Column("reason", String(30)),  # a word of store.outbox.REASONS
+    Column("detail", Text),  # what the server said, a period, a name
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("recoveries", Integer, nullable=False, server_default="0"),
+    Column("claimed_at", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    Column("message_id", String(120)),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("registrant", "kind", "occasion"),
+)
+Index(
+    "ix_letters_queue",
+    letters.c.ready_at,
+    letters.c.id,
+    sqlite_where=text("state = 'queued'"),
+    postgresql_where=text("state = 'queued'"),
+)
+Index("ix_letters_group", letters.c.focus_group, letters.c.kind, letters.c.state)
+
+# What happened, for staff. Names no person: `registrant` is our own id.
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("level", String(7), nullable=False),  # info, warning, error
+    Column("kind", String(40), nullable=False),
+    Column("focus_group", String(40)),
+    Column("registrant", Id),
+    Column("message", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+)
+Index("ix_journal_group", journal.c.focus_group, journal.c.id)
+Index("ix_journal_registrant", journal.c.registrant, journal.c.id)
+Index("ix_journal_kind", journal.c.kind, journal.c.id)
+
+# Every run of every job: when, how long, what it did, what went wrong.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job", String(40), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("did", Text, nullable=False),
+    Column("error", Text),
+)
+Index("ix_runs_job", runs.c.job, runs.c.id)
