@@ -88,6 +88,20 @@ class Campaign:
         """The group of that slug, None when the file has none."""
         return next((group for group in self.focus_groups if group.slug == slug), None)
 
+    def reference(self, group: FocusGroup) -> str:
+        """`Réf. resonance-2021/teletravail`: the words by which a group's meeting is found again.
+
+        Zoom keeps no field of our own, but it keeps the agenda.
+        """
+        return f"Réf. {self.slug}/{group.slug}"
+
+    def zoom_agenda(self, group: FocusGroup) -> str:
+        """What Zoom is given as agenda: the reference on a line of its own, then the file's words.
+
+        The reference comes first because Zoom's list of meetings cuts the agenda at 250 characters.
+        """
+        return f"{self.reference(group)}\n{group.agenda}".rstrip()
+
     @property
     def sends_confirmations(self) -> bool:
         """Whether the join link leaves in a letter of ours (`ours` or `both`)."""

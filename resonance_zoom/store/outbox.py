@@ -12,6 +12,7 @@ Every move is an UPDATE that names the state it leaves: who comes second changes
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -64,6 +65,7 @@ class Claim:
     letter: Row[tuple[object, ...]]
     registrant: Row[tuple[object, ...]]
     meeting: Row[tuple[object, ...]]
+    others: tuple[Row[tuple[object, ...]], ...]  # the person's other meetings to come
 
 
 def owe(
@@ -79,7 +81,7 @@ def owe(
     worth_until: datetime,
     now: datetime,
 ) -> int | None:
-    """Owe one letter; harmless a thousand times. Its id if it is new, None if it was owed before."""
+    """Owe one letter, harmless a thousand times: its id if new, None if it was owed before."""
     row = {
         "registrant": registrant,
         "focus_group": focus_group,
@@ -190,7 +192,18 @@ def next_ready(connection: Connection, now: datetime) -> Claim | None:
     meeting = connection.execute(
         select(meetings).where(meetings.c.focus_group == letter.focus_group)
     ).one()
-    return Claim(letter, person, meeting)
+    others = connection.execute(
+        select(meetings)
+        .join(registrants, registrants.c.focus_group == meetings.c.focus_group)
+        .where(
+            registrants.c.email_folded == person.email_folded,
+            registrants.c.status == "approved",
+            registrants.c.focus_group != letter.focus_group,
+            meetings.c.start_at > now,
+        )
+        .order_by(meetings.c.start_at)
+    ).all()
+    return Claim(letter, person, meeting, tuple(others))
 
 
 def begin(connection: Connection, letter: int, *, now: datetime, message_id: str) -> bool:
@@ -270,6 +283,38 @@ def by_hand(
         reason="by_hand",
         detail=detail,
     )
+
+
+def copy_by_hand(
+    connection: Connection, letter: Any, *, now: datetime, worth_until: datetime, detail: str
+) -> int:
+    """A letter that was sent goes once more, as a letter of its own; returns its id."""
+    copies = connection.execute(
+        select(func.count())
+        .select_from(letters)
+        .where(
+            letters.c.registrant == letter.registrant,
+            letters.c.kind == letter.kind,
+            letters.c.occasion.startswith(letter.occasion.partition(" copy ")[0]),
+        )
+    ).scalar_one()
+    values = {
+        "registrant": letter.registrant,
+        "focus_group": letter.focus_group,
+        "kind": letter.kind,
+        "occasion": f"{letter.occasion.partition(' copy ')[0]} copy {copies}",
+        "episode": letter.episode,
+        "start_at": letter.start_at,
+        "due_at": now,
+        "ready_at": now,
+        "worth_until": worth_until,
+        "state": QUEUED,
+        "reason": "by_hand",
+        "detail": detail,
+        "created_at": now,
+    }
+    statement = insert(letters).values(values).returning(letters.c.id)
+    return int(connection.execute(statement).scalar_one())
 
 
 def found_sending(connection: Connection) -> list[Row[tuple[object, ...]]]:

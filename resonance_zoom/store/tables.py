@@ -78,6 +78,8 @@ meetings = Table(
     Column("registration_url", Text),
     Column("applied", JSON),  # the fields as we last wrote them to Zoom
     Column("held", JSON),  # the same fields as Zoom last showed them
+    Column("refused", JSON),  # names of fields that Zoom accepted without applying them
+    Column("patched_at", UtcDateTime),
     Column("revision", Integer, nullable=False, server_default="0"),  # counts moves
     Column("intended_at", UtcDateTime, nullable=False),
     Column("checked_at", UtcDateTime),

@@ -30,7 +30,7 @@ class MeetingSettings:
 
 @dataclass(frozen=True, slots=True)
 class MeetingRequest:
-    """A meeting as we want it. `start_time` aware UTC, `duration` minutes, `agenda` ≤ 2,000 chars."""
+    """A meeting as we want it. `start_time` aware UTC, `duration` minutes, `agenda` ≤ 2,000."""
 
     topic: str
     agenda: str
@@ -130,7 +130,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A verified webhook. `event_ts` is milliseconds since 1970; `meeting_id` None if it has none."""
+    """A verified webhook. `event_ts`: milliseconds since 1970; `meeting_id` None if it has none."""
 
     event: str
     event_ts: int

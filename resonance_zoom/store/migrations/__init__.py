@@ -17,7 +17,7 @@ def known_revisions() -> list[str]:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to `revision` in one transaction: the old schema or the new, never between."""
+    """Bring the database to `revision` in one transaction: never between two schemas."""
     with engine.connect().execution_options(immediate=True) as connection, connection.begin():
         config = _config()
         config.attributes["connection"] = connection

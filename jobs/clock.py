@@ -1,0 +1,129 @@
+"""The heartbeat: runs the SCHEDULE. The only module that imports apscheduler.
+
+APScheduler wakes fixed jobs up and remembers nothing; each run leaves a row. A job runs once at a
+time; a wake that comes while it runs makes it go round once more, so that none is lost.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from jobs import SCHEDULE, Job
+from resonance_zoom.errors import DatabaseBusy, ResonanceError
+from resonance_zoom.service import Service
+from resonance_zoom.store import journal
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+log = structlog.get_logger("jobs")
+
+
+def triggers(*, webhooks: bool) -> Mapping[str, IntervalTrigger]:
+    """The SCHEDULE as APScheduler's triggers, on the clock's own marks."""
+    return {
+        job.name: IntervalTrigger(
+            seconds=int(job.period(webhooks=webhooks).total_seconds()),
+            start_date=EPOCH,
+            timezone=UTC,
+        )
+        for job in SCHEDULE
+    }
+
+
+def next_firing(trigger: IntervalTrigger, now: datetime) -> datetime:
+    """The next mark after `now`, as the heartbeat would fire it."""
+    moment: datetime = trigger.get_next_fire_time(None, now + timedelta(microseconds=1))
+    return moment
+
+
+def run_job(service: Service, job: Job) -> str | None:
+    """Run a job now and leave its row. Returns its error, None when it went well."""
+    started_at, began = service.now(), time.monotonic()
+    did, fault = "", None
+    try:
+        did = job.run(service)
+    except ResonanceError as error:
+        fault = f"{type(error).__name__}: {error.message}"
+        log.warning("job failed", job=job.name, error=fault)
+    except Exception as error:
+        fault = f"{type(error).__name__}: {error}"
+        log.exception("job broke", job=job.name)
+    try:
+        with service.store.write() as connection:
+            journal.note_run(
+                connection,
+                job=job.name,
+                started_at=started_at,
+                seconds=round(time.monotonic() - began, 3),
+                did=did,
+                error=fault,
+            )
+    except DatabaseBusy:
+        log.warning("run not recorded, the database is busy", job=job.name)
+    return fault
+
+
+class Heartbeat:
+    """Runs the SCHEDULE in threads until stopped."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._turns = {job.name: _Turn(service, job) for job in SCHEDULE}
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(len(SCHEDULE) + 2)},
+            # As a scheduler keyword these would be ignored; a grace of None never drops a run.
+            job_defaults={"coalesce": True, "max_instances": 3, "misfire_grace_time": None},
+        )
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        for name, trigger in triggers(webhooks=service.settings.webhooks).items():
+            self._scheduler.add_job(self._turns[name].take, trigger, id=name, name=name)
+
+    def start(self) -> None:
+        """Begin: every job once, in the order of the SCHEDULE, then each at its marks."""
+        self.service.wake = self.wake
+        self._scheduler.start()
+        self._scheduler.add_job(self._run_all, name="start")
+
+    def _run_all(self) -> None:
+        for turn in self._turns.values():
+            turn.take()
+
+    def wake(self, name: str) -> None:
+        """Run a job now, or once more if it is running."""
+        turn = self._turns[name]
+        turn.wanted.set()
+        self._scheduler.add_job(turn.take, name=name)
+
+    def stop(self) -> None:
+        """Let what runs finish, start nothing new."""
+        self._scheduler.shutdown(wait=True)
+
+
+class _Turn:
+    """One job, one run at a time, no wake lost."""
+
+    def __init__(self, service: Service, job: Job) -> None:
+        self.service = service
+        self.job = job
+        self.wanted = threading.Event()
+        self._running = threading.Lock()
+
+    def take(self) -> None:
+        self.wanted.set()
+        # The loop looks again after the lock is free: a wake between the last look and the release
+        # would otherwise be lost.
+        while self.wanted.is_set() and not self.service.stopping():
+            if not self._running.acquire(blocking=False):
+                return
+            try:
+                self.wanted.clear()
+                run_job(self.service, self.job)
+            finally:
+                self._running.release()

@@ -1,0 +1,41 @@
+"""Every focus group has its meeting on Zoom, as the campaign file says."""
+
+from collections import Counter
+
+from resonance_zoom import meetings
+from resonance_zoom.errors import ZoomError
+from resonance_zoom.service import Service
+from resonance_zoom.store import journal
+
+
+def run(service: Service) -> str:
+    """Compare each group with Zoom and act on the difference; one trouble stops no other.
+
+    Raises the last ZoomError after all groups were tried.
+    """
+    done: Counter[str] = Counter()
+    trouble: ZoomError | None = None
+    for group in service.campaign.focus_groups:
+        try:
+            step = meetings.ensure(
+                service.store, service.zoom, service.campaign, group, service.now()
+            )
+        except ZoomError as error:
+            trouble = error
+            done["failed"] += 1
+            with service.store.write() as connection:
+                journal.note(
+                    connection,
+                    service.now(),
+                    "meeting.failed",
+                    f"{error.message} {error.remedy}".strip(),
+                    level=journal.ERROR,
+                    focus_group=group.slug,
+                    status=error.status,
+                    code=error.code,
+                )
+        else:
+            done[step.action] += 1
+    if trouble is not None:
+        raise trouble
+    return ", ".join(f"{count} {action}" for action, count in sorted(done.items()))

@@ -1,0 +1,464 @@
+"""Promise 1: every focus group has exactly one Zoom meeting, registration on, as the file says.
+
+Three states are compared field by field: what the file wants, what we last wrote (`applied`), and
+what Zoom holds. Wanted ≠ applied: the file changed, Zoom is patched. Applied ≠ held: somebody
+edited the meeting by hand on Zoom; it is told and left, and letters follow what Zoom holds.
+
+    (no row) ──intent committed──▶ intended ──found by reference, or created──▶ open
+                                      │ two found                    404 twice │ ▲ found again
+                                      ▼                                        ▼ │
+                                  duplicate                                  missing
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from resonance_zoom.campaign import Campaign, FocusGroup
+from resonance_zoom.errors import ZoomNotFound, ZoomUnreachable
+from resonance_zoom.store import journal
+from resonance_zoom.store.engine import Store
+from resonance_zoom.store.tables import meetings
+from resonance_zoom.zoom.payloads import (
+    AUTOMATIC_APPROVAL,
+    MANUAL_APPROVAL,
+    Meeting,
+    MeetingRequest,
+    MeetingSettings,
+    MeetingSummary,
+)
+
+ASK_AGAIN = timedelta(hours=6)  # 100 creates and updates per host and day are all that Zoom grants
+INTENDED, OPEN, MISSING, DUPLICATE = "intended", "open", "missing", "duplicate"
+COMPARED_SETTINGS = (
+    "approval_type",
+    "registrants_confirmation_email",
+    "registrants_email_notification",
+    "use_pmi",
+)
+
+
+class MeetingDesk(Protocol):
+    """The part of the Zoom client that this promise needs."""
+
+    def create_meeting(self, host: str, request: MeetingRequest) -> Meeting: ...
+    def get_meeting(self, meeting_id: int) -> Meeting: ...
+    def update_meeting(self, meeting_id: int, changes: Mapping[str, object]) -> None: ...
+    def list_meetings(self, host: str) -> list[MeetingSummary]: ...
+
+
+def wanted(campaign: Campaign, group: FocusGroup) -> MeetingRequest:
+    """The meeting as the file wants it: registration on, Zoom silent unless the file says not."""
+    zoom_writes = campaign.confirmation in {"zoom", "both"}
+    return MeetingRequest(
+        topic=group.title,
+        agenda=campaign.zoom_agenda(group),
+        start_time=group.start,
+        duration=int((group.end - group.start) / timedelta(minutes=1)),
+        timezone=group.timezone.key,
+        settings=MeetingSettings(
+            approval_type=AUTOMATIC_APPROVAL
+            if campaign.approval == "automatic"
+            else MANUAL_APPROVAL,
+            # Both flags: Zoom writes to registrants if either is on.
+            registrants_confirmation_email=zoom_writes,
+            registrants_email_notification=zoom_writes,
+            use_pmi=False,  # a personal meeting id cannot have registration
+        ),
+    )
+
+
+def fields_of(meeting: Meeting | MeetingRequest) -> dict[str, Any]:
+    """What we compare, by the names that a PATCH uses; JSON values, the start as ISO text."""
+    return {
+        "topic": meeting.topic,
+        "agenda": "\n".join(meeting.agenda.split("\r\n")).strip(),
+        "start_time": meeting.start_time.isoformat() if meeting.start_time else None,
+        "duration": meeting.duration,
+        "timezone": meeting.timezone,
+        **{f"settings.{name}": getattr(meeting.settings, name) for name in COMPARED_SETTINGS},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that is not as the file wants it, and whose doing that is.
+
+    `cause`: `file` (the file says so since we last wrote), `by_hand` (edited on Zoom since we last
+    wrote) or `refused` (Zoom accepted it and did not apply it).
+    """
+
+    field: str
+    wanted: Any
+    held: Any
+    cause: str
+
+
+def differences(
+    want: Mapping[str, Any],
+    applied: Mapping[str, Any] | None,
+    held: Mapping[str, Any],
+    refused: Collection[str] = (),
+) -> tuple[Difference, ...]:
+    """Every field where Zoom differs from the file."""
+
+    def cause(name: str) -> str:
+        if applied is None or applied[name] != want[name]:
+            return "file"
+        return "refused" if name in refused else "by_hand"
+
+    return tuple(
+        Difference(name, value, held.get(name), cause(name))
+        for name, value in want.items()
+        if held.get(name) != value
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What would be done for one group, or was.
+
+    `action`: create, adopt, change, keep, past, missing or duplicate. `asks_again`: what Zoom
+    refused is due to be asked for once more.
+    """
+
+    focus_group: str
+    action: str
+    zoom_meeting_id: int | None = None
+    differences: tuple[Difference, ...] = ()
+    problem: str | None = None
+    asks_again: bool = False
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields to patch: what the file wants anew, never what was edited by hand."""
+        causes = {"file", "refused"} if self.asks_again else {"file"}
+        return {d.field: d.wanted for d in self.differences if d.cause in causes}
+
+
+def step_for(
+    zoom: MeetingDesk,
+    campaign: Campaign,
+    group: FocusGroup,
+    row: Any | None,
+    now: datetime,
+    *,
+    listing: list[MeetingSummary] | None = None,
+) -> tuple[Step, Meeting | None]:
+    """Look at Zoom and say what one group needs; changes nothing. `plan` and `run` ask here."""
+    known: Any = row if row is not None and row.zoom_meeting_id is not None else None
+    if known is not None:
+        meeting_id = known.zoom_meeting_id
+    else:
+        if group.start <= now:
+            return Step(group.slug, "past"), None
+        found = with_reference(
+            zoom.list_meetings(campaign.zoom_host) if listing is None else listing,
+            campaign.reference(group),
+        )
+        if len(found) > 1:
+            ids = ", ".join(str(summary.id) for summary in found)
+            return Step(
+                group.slug,
+                "duplicate",
+                problem=f"{len(found)} meetings on Zoom carry {campaign.reference(group)!r}:"
+                f" {ids}. Delete all but one on zoom.us; nothing is done for this group until then",
+            ), None
+        if not found:
+            return Step(group.slug, "create"), None
+        meeting_id = found[0].id
+    try:
+        held = zoom.get_meeting(meeting_id)
+    except ZoomNotFound:
+        if group.end <= now:
+            return Step(group.slug, "past", meeting_id), None
+        return Step(
+            group.slug,
+            "missing",
+            meeting_id,
+            problem=f"meeting {meeting_id} is no longer on Zoom. Restore it on zoom.us under"
+            " Meetings › Recently Deleted; letters of this group wait until then",
+        ), None
+    step = Step(
+        group.slug,
+        "keep" if known else "adopt",
+        meeting_id,
+        differences(
+            fields_of(wanted(campaign, group)),
+            known.applied if known else None,
+            fields_of(held),
+            (known.refused or ()) if known else (),
+        ),
+        asks_again=bool(known) and (known.patched_at or known.intended_at) <= now - ASK_AGAIN,
+    )
+    if group.start <= now:
+        return replace(step, action="past"), held
+    if step.action == "keep" and step.changes:
+        return replace(step, action="change"), held
+    return step, held
+
+
+def with_reference(listing: list[MeetingSummary], reference: str) -> list[MeetingSummary]:
+    """The meetings that carry our reference as a whole word, not as part of a longer one."""
+    pattern = re.compile(rf"(?<![\w/-]){re.escape(reference)}(?![\w/-])")
+    return [summary for summary in listing if pattern.search(summary.agenda)]
+
+
+def ensure(
+    store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
+) -> Step:
+    """Bring one group's meeting to what the file says; safe to kill at any point and to repeat.
+
+    The intent is committed before anything is created; Zoom knows no idempotency key, so a create
+    whose answer was lost is looked for by its reference before it is ever tried again.
+    """
+    row = row_of(store, group.slug)
+    step, held = step_for(zoom, campaign, group, row, now)
+    if step.action == "past" and row is None:
+        return step
+    if row is None:
+        _intend(store, campaign, group, now)
+    if step.action == "create":
+        held = _create(zoom, campaign, group)
+    if step.action in {"duplicate", "missing"}:
+        _tell_trouble(store, step, now)
+        return step
+    if held is None:
+        return step
+    want, refused = fields_of(wanted(campaign, group)), tuple(row.refused or ()) if row else ()
+    if step.action == "create":
+        # What Zoom answered may differ from what it holds: it drops settings in silence.
+        held = zoom.get_meeting(held.id)
+        step = replace(
+            step,
+            zoom_meeting_id=held.id,
+            differences=differences(want, None, fields_of(held)),
+        )
+    changes = {} if step.action == "past" else step.changes
+    if changes:
+        zoom.update_meeting(held.id, _typed(changes, group))
+        held = zoom.get_meeting(held.id)
+        refused = (*refused, *changes)
+    refused = tuple({name: 1 for name in refused if fields_of(held)[name] != want[name]})
+    applied = want if step.action != "past" else (row.applied if row else None)
+    _save(store, group, held, step, now, applied=applied, refused=refused, patched=bool(changes))
+    return step
+
+
+def row_of(store: Store, focus_group: str) -> Row[tuple[Any, ...]] | None:
+    """What we know of a group's meeting, None before the first intent."""
+    with store.read() as connection:
+        return row_in(connection, focus_group)
+
+
+def row_in(connection: Connection, focus_group: str) -> Row[tuple[Any, ...]] | None:
+    """The same, within a transaction."""
+    return connection.execute(select(meetings).where(meetings.c.focus_group == focus_group)).first()
+
+
+def open_rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
+    """The meetings that exist on Zoom, by start."""
+    return list(
+        connection.execute(
+            select(meetings)
+            .where(meetings.c.zoom_meeting_id.is_not(None))
+            .order_by(meetings.c.start_at)
+        )
+    )
+
+
+def by_zoom_id(connection: Connection, meeting_id: int | None) -> Row[tuple[Any, ...]] | None:
+    """The row of a meeting that Zoom names, None when it is not one of ours."""
+    if meeting_id is None:
+        return None
+    return connection.execute(
+        select(meetings).where(meetings.c.zoom_meeting_id == meeting_id)
+    ).first()
+
+
+def intended(connection: Connection) -> bool:
+    """Whether a meeting is being created right now, or was when we were stopped."""
+    found = select(meetings.c.focus_group).where(meetings.c.zoom_meeting_id.is_(None))
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def deleted_on_zoom(connection: Connection, meeting_id: int, now: datetime) -> None:
+    """Zoom told us that a meeting was deleted: the next comparison may conclude at once."""
+    connection.execute(
+        update(meetings)
+        .where(meetings.c.zoom_meeting_id == meeting_id, meetings.c.missing_since.is_(None))
+        .values(missing_since=now)
+    )
+
+
+def _intend(store: Store, campaign: Campaign, group: FocusGroup, now: datetime) -> None:
+    with store.write() as connection:
+        connection.execute(
+            insert(meetings).values(
+                focus_group=group.slug,
+                reference=campaign.reference(group),
+                state=INTENDED,
+                intended_at=now,
+                revision=0,
+            )
+        )
+
+
+def _create(zoom: MeetingDesk, campaign: Campaign, group: FocusGroup) -> Meeting:
+    try:
+        return zoom.create_meeting(campaign.zoom_host, wanted(campaign, group))
+    except ZoomUnreachable as error:
+        if not error.maybe_done:
+            raise
+        found = with_reference(zoom.list_meetings(campaign.zoom_host), campaign.reference(group))
+        if len(found) != 1:
+            raise  # the next run lists again before it creates
+        return zoom.get_meeting(found[0].id)
+
+
+def _typed(changes: Mapping[str, Any], group: FocusGroup) -> dict[str, object]:
+    typed = dict(changes)
+    if "start_time" in typed:
+        typed["start_time"] = group.start
+    return typed
+
+
+def _problem(held: Meeting, refused: Collection[str]) -> str | None:
+    """What somebody must see to, None when the meeting is as it should be."""
+    if not held.registration_url:
+        return (
+            f"meeting {held.id} has no registration page: Zoom grants one to licensed hosts only."
+            " Give the host a licence on zoom.us; `resonance-zoom check` tells when it has one"
+        )
+    if refused:
+        return (
+            f"Zoom accepted but did not apply {', '.join(refused)}: look at the host's and the"
+            " account's settings on zoom.us, they may lock it"
+        )
+    return None
+
+
+def _tell_trouble(store: Store, step: Step, now: datetime) -> None:
+    with store.write() as connection:
+        row = connection.execute(
+            select(meetings).where(meetings.c.focus_group == step.focus_group)
+        ).one()
+        state = DUPLICATE if step.action == "duplicate" else row.state
+        if step.action == "missing" and row.missing_since is not None:
+            state = MISSING  # one 404 may be a slip of Zoom's; two are a fact
+        values = {"state": state, "problem": step.problem, "checked_at": now}
+        if step.action == "missing":
+            values["missing_since"] = row.missing_since or now
+        connection.execute(
+            update(meetings).where(meetings.c.focus_group == step.focus_group).values(**values)
+        )
+        if (row.state, row.problem) != (state, step.problem):
+            journal.note(
+                connection,
+                now,
+                f"meeting.{step.action}",
+                step.problem or step.action,
+                level=journal.ERROR if state in {MISSING, DUPLICATE} else journal.WARNING,
+                focus_group=step.focus_group,
+                zoom_meeting_id=step.zoom_meeting_id,
+            )
+
+
+def _save(
+    store: Store,
+    group: FocusGroup,
+    held: Meeting,
+    step: Step,
+    now: datetime,
+    *,
+    applied: Mapping[str, Any] | None,
+    refused: Collection[str],
+    patched: bool,
+) -> None:
+    start = held.start_time or group.start
+    problem = _problem(held, refused)
+    with store.write() as connection:
+        row = connection.execute(select(meetings).where(meetings.c.focus_group == group.slug)).one()
+        moved = row.start_at is not None and row.start_at != start
+        connection.execute(
+            update(meetings)
+            .where(meetings.c.focus_group == group.slug)
+            .values(
+                state=OPEN,
+                problem=problem,
+                zoom_meeting_id=held.id,
+                topic=held.topic,
+                start_at=start,
+                end_at=start + timedelta(minutes=held.duration),
+                registration_url=held.registration_url,
+                applied=applied,
+                held=fields_of(held),
+                refused=list(refused),
+                patched_at=now if patched else row.patched_at,
+                revision=row.revision + moved,
+                checked_at=now,
+                missing_since=None,
+            )
+        )
+        for line in _news(row, step, problem, held, moved=moved):
+            journal.note(
+                connection,
+                now,
+                line.kind,
+                line.words,
+                level=line.level,
+                focus_group=group.slug,
+                **line.data,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    kind: str
+    level: str
+    words: str
+    data: dict[str, Any]
+
+
+_DONE = {"create": "created", "adopt": "adopted", "change": "changed"}
+
+
+def _news(
+    row: Any, step: Step, problem: str | None, held: Meeting, *, moved: bool
+) -> Iterator[_Line]:
+    """What is new since the last comparison."""
+    if step.action in _DONE:
+        done, fields = _DONE[step.action], ", ".join(step.changes) or "nothing to patch"
+        yield _Line(
+            f"meeting.{done}",
+            journal.INFO,
+            f"Zoom meeting {held.id} {done} ({fields})",
+            {"zoom_meeting_id": held.id, "changes": step.changes},
+        )
+    if row.missing_since is not None:
+        yield _Line("meeting.found", journal.INFO, f"Zoom meeting {held.id} is there again", {})
+    if moved:
+        was, start = row.start_at, held.start_time
+        yield _Line(
+            "meeting.moved",
+            journal.WARNING,
+            f"the meeting moved from {was:%Y-%m-%d %H:%M} to {start:%Y-%m-%d %H:%M} UTC;"
+            " letters follow",
+            {"was": was, "start": start},
+        )
+    before = row.held or {}
+    for d in step.differences:
+        if d.cause == "by_hand" and before.get(d.field) != d.held:
+            yield _Line(
+                "meeting.edited",
+                journal.WARNING,
+                f"{d.field} was edited on Zoom: the file wants {d.wanted!r}, Zoom holds"
+                f" {d.held!r}; left as it is",
+                {"field": d.field, "wanted": d.wanted, "held": d.held},
+            )
+    if problem and problem != row.problem:
+        yield _Line("meeting.problem", journal.ERROR, problem, {})

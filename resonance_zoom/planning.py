@@ -1,0 +1,161 @@
+"""Says what `run` would do on Zoom and which letters would then go to how many; changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from resonance_zoom import meetings
+from resonance_zoom.campaign import CONFIRMATION, Campaign
+from resonance_zoom.meetings import Step
+from resonance_zoom.store import outbox, people
+from resonance_zoom.store.engine import Store
+from resonance_zoom.store.tables import letters, registrants
+from resonance_zoom.zoom.client import ZoomClient
+from resonance_zoom.zoom.payloads import Meeting
+
+_VERBS = {
+    "create": "create",
+    "adopt": "adopt the meeting found on Zoom",
+    "change": "change",
+    "keep": "leave as it is",
+    "past": "nothing: the date is past",
+    "missing": "nothing: the meeting is gone from Zoom",
+    "duplicate": "nothing: several meetings carry the reference",
+}
+
+
+def plan(
+    store: Store | None, zoom: ZoomClient, campaign: Campaign, now: datetime
+) -> dict[str, Any]:
+    """{"campaign", "now", "focus_groups": [{"slug", "action", "differences", "letters", …}]}.
+
+    `store` is None before the first run. Raises ZoomError when Zoom cannot be asked.
+    """
+    listing = zoom.list_meetings(campaign.zoom_host)
+    groups = []
+    for group in campaign.focus_groups:
+        row = meetings.row_of(store, group.slug) if store else None
+        step, held = meetings.step_for(zoom, campaign, group, row, now, listing=listing)
+        start = held.start_time if held and held.start_time else group.start
+        groups.append(
+            {
+                "slug": group.slug,
+                "title": group.title,
+                "start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+                "action": step.action,
+                "zoom_meeting_id": step.zoom_meeting_id,
+                "differences": [
+                    asdict(difference) | {"action": _fate(step, difference.field)}
+                    for difference in step.differences
+                ],
+                "problem": step.problem,
+                "letters": _letters(store, zoom, campaign, group.slug, held, start, now),
+            }
+        )
+    return {"campaign": campaign.slug, "now": f"{now:%Y-%m-%dT%H:%M:%SZ}", "focus_groups": groups}
+
+
+def _fate(step: Step, field: str) -> str:
+    return "change" if step.action != "past" and field in step.changes else "leave"
+
+
+def _letters(
+    store: Store | None,
+    zoom: ZoomClient,
+    campaign: Campaign,
+    slug: str,
+    held: Meeting | None,
+    start: datetime,
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """[{"kind", "due_at", "people"}]: what would go, to how many of those registered now."""
+    if held is None or start <= now:
+        return []
+    listed = {
+        people.fold(registrant.email): registrant
+        for page in zoom.registrant_pages(held.id, "approved")
+        for registrant in page
+    }
+    confirmed = _confirmed(store, slug)
+    found = []
+    if campaign.sends_confirmations:
+        owed = sum(email not in confirmed for email in listed)
+        found.append({"kind": CONFIRMATION, "due_at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "people": owed})
+    for due in campaign.reminders(start):
+        if now >= due.until:
+            continue
+        owed = sum(
+            registrant.create_time is None or registrant.create_time <= due.at
+            for registrant in listed.values()
+        )
+        owed -= _reminded(store, slug, due.kind, start)
+        found.append(
+            {"kind": due.kind, "due_at": f"{due.at:%Y-%m-%dT%H:%M:%SZ}", "people": max(0, owed)}
+        )
+    return found
+
+
+def _confirmed(store: Store | None, slug: str) -> set[str]:
+    """The addresses whose confirmation is written down already, and will go or has gone."""
+    if store is None:
+        return set()
+    with store.read() as connection:
+        return set(
+            connection.execute(
+                select(registrants.c.email_folded)
+                .join(letters, letters.c.registrant == registrants.c.id)
+                .where(
+                    letters.c.focus_group == slug,
+                    letters.c.kind == CONFIRMATION,
+                    letters.c.state != outbox.QUEUED,
+                )
+            ).scalars()
+        )
+
+
+def _reminded(store: Store | None, slug: str, kind: str, start: datetime) -> int:
+    if store is None:
+        return 0
+    with store.read() as connection:
+        return int(
+            connection.execute(
+                select(func.count())
+                .select_from(letters)
+                .where(
+                    letters.c.focus_group == slug,
+                    letters.c.kind == kind,
+                    letters.c.occasion == outbox.occasion_of(start),
+                    letters.c.state != outbox.QUEUED,
+                )
+            ).scalar_one()
+        )
+
+
+def sentences(found: dict[str, Any]) -> Iterator[str]:
+    """The plan for a person, a few lines a group."""
+    for group in found["focus_groups"]:
+        number = f" (meeting {group['zoom_meeting_id']})" if group["zoom_meeting_id"] else ""
+        when = f"{group['start'][:10]} {group['start'][11:16]} UTC"
+        yield f"{group['slug']}, {when}: {_VERBS[group['action']]}{number}"
+        if group["problem"]:
+            yield f"  !! {group['problem']}"
+        for difference in group["differences"]:
+            yield (
+                f"  {difference['action']:6} {difference['field']}:"
+                f" Zoom holds {_short(difference['held'])},"
+                f" the file wants {_short(difference['wanted'])}"
+                + (" (edited by hand on Zoom)" if difference["cause"] == "by_hand" else "")
+                + (" (Zoom did not apply it)" if difference["cause"] == "refused" else "")
+            )
+        for letter in group["letters"]:
+            due = f"{letter['due_at'][:10]} {letter['due_at'][11:16]} UTC"
+            yield f"  {letter['kind']:13} to {letter['people']} people, due {due}"
+    yield "Nothing was changed. Do it with: resonance-zoom run"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…'"

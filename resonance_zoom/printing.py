@@ -1,0 +1,120 @@
+"""How lists reach a person: a table on the terminal, JSON, CSV or XLSX."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from openpyxl import Workbook
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from resonance_zoom.errors import ResonanceError
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")
+
+
+def messages() -> Console:
+    """Where messages go: stderr."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(words: str) -> None:
+    """One message, on stderr."""
+    messages().print(Text(words))
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON object on one line of stdout, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    """A table of some columns on stdout; `empty` on stderr when there is nothing."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(readable(row.get(column))) for column in columns))
+    if not table.row_count:
+        say(empty)
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=400)  # a pipe has no width to fit
+    console.print(table)
+
+
+def readable(value: Any) -> str:
+    """A value for a person: control characters made visible, an ISO time made short."""
+    if value is None:
+        return ""
+    text = str(value)
+    if len(text) == 20 and text[10] == "T" and text.endswith("Z"):
+        return f"{text[:10]} {text[11:16]}"
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def write_file(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as CSV or XLSX, by the name's ending; cells that a spreadsheet would run quoted.
+
+    CSV is UTF-8 with BOM and `;`, as French spreadsheets open it. Raises ResonanceError for another
+    ending or a place that cannot be written.
+    """
+    writers = {".csv": _csv, ".xlsx": _xlsx}
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise ResonanceError(
+            f"{path}: only .csv and .xlsx can be written", remedy="Name a file such as list.csv"
+        )
+    try:
+        write(path, [[_cell(row.get(column)) for column in columns] for row in rows], columns)
+    except OSError as error:
+        raise ResonanceError(
+            f"{path}: {error.strerror}", remedy="Name a file in a folder that you may write."
+        ) from error
+    path.chmod(0o600)
+    say(f"{len(rows)} rows written to {path}")
+
+
+def _csv(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=";")
+    writer.writerow(columns)
+    writer.writerows(
+        ["" if cell is None else f"{cell:%Y-%m-%d %H:%M}" if isinstance(cell, datetime) else cell
+         for cell in row]
+        for row in rows
+    )  # fmt: skip
+    path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
+
+
+def _xlsx(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+    sheet.append(list(columns))
+    for row in rows:
+        sheet.append([cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell
+                      for cell in row])  # fmt: skip
+    book.save(path)
+
+
+def _cell(value: Any) -> Any:
+    """A cell's value: an ISO time as a time (UTC), what a spreadsheet would run quoted."""
+    if not isinstance(value, str):
+        return value
+    if len(value) == 20 and value[10] == "T" and value.endswith("Z"):
+        return datetime.fromisoformat(value)
+    clean = "".join(c for c in value if c.isprintable() or c in "\t\n")
+    return f"'{clean}" if clean.lstrip().startswith(FORMULA_STARTS) else clean

@@ -1,0 +1,128 @@
+"""Promise 3: everyone registered gets their own link at once and each reminder once, or a reason.
+
+`owe_due` derives who is owed which reminder now; `verdict` looks again, at the last moment, whether
+a letter should still go. `delivery` does the sending.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from resonance_zoom.campaign import CONFIRMATION, Campaign, Due, reminder_days
+from resonance_zoom.store import journal, outbox
+from resonance_zoom.store.outbox import Claim
+
+
+def open_waves(
+    connection: Connection, campaign: Campaign, meeting: Any, now: datetime
+) -> list[Due]:
+    """Reminders of this meeting whose window is open and of which no letter exists yet."""
+    return [
+        due
+        for due in campaign.reminders(meeting.start_at)
+        if due.at <= now < due.until
+        and not outbox.wave_begun(connection, meeting.focus_group, due.kind, meeting.start_at)
+    ]
+
+
+def owe_due(
+    connection: Connection, campaign: Campaign, meeting: Any, now: datetime
+) -> dict[str, int]:
+    """Owe every reminder that has fallen due for the meeting's present start; {kind: new letters}.
+
+    A reminder whose time to leave has passed is written down as dropped, with the reason, for
+    those it was owed to: nobody is skipped in silence.
+    """
+    owed: dict[str, int] = {}
+    if now >= meeting.end_at:
+        return owed
+    for due in campaign.reminders(meeting.start_at):
+        if now < due.at:
+            continue
+        late = now >= due.until
+        why = why_late(connection, due.at, due.until) if late else None
+        new = outbox.owe_reminder(
+            connection,
+            focus_group=meeting.focus_group,
+            kind=due.kind,
+            start_at=meeting.start_at,
+            due_at=due.at,
+            worth_until=due.until,
+            now=now,
+            state=outbox.DROPPED if late else outbox.QUEUED,
+            reason="too_late" if late else None,
+            detail=why,
+        )
+        if not new:
+            continue
+        owed[due.kind] = new
+        journal.note(
+            connection,
+            now,
+            "letters.dropped" if late else "letters.owed",
+            f"{new} {due.kind} "
+            + (f"came too late to be worth sending: {why}" if late else "fell due"),
+            level=journal.WARNING if late else journal.INFO,
+            focus_group=meeting.focus_group,
+            letter_kind=due.kind,
+            letters=new,
+            due_at=due.at,
+            worth_until=due.until,
+        )
+    return owed
+
+
+def why_late(connection: Connection, since: datetime, until: datetime) -> str:
+    """What kept a letter from leaving between two moments, as far as we know."""
+    outage = journal.outage_within(connection, since, until)
+    if outage is None:
+        return (
+            "no letter could leave, or nobody was known yet,"
+            f" from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"
+        )
+    down, up = outage
+    return f"daemon was down from {down:%Y-%m-%d %H:%M} to {up:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """It should go now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """It should never go; `reason` is a word of outbox.REASONS."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: look again after `delay`."""
+
+    reason: str
+    delay: timedelta
+
+
+def verdict(claim: Claim, now: datetime) -> Send | Drop | Wait:
+    """Whether the letter should still go, from what is known in this very transaction."""
+    letter: Any = claim.letter
+    person: Any = claim.registrant
+    meeting: Any = claim.meeting
+    if person.status != "approved":
+        return Drop(person.status)
+    if letter.kind == CONFIRMATION and letter.episode != person.episode:
+        return Drop("registered_again")
+    if reminder_days(letter.kind) is not None and letter.start_at != meeting.start_at:
+        return Drop("moved")
+    if now >= (meeting.end_at if letter.kind == CONFIRMATION else letter.worth_until):
+        return Drop("too_late")
+    if meeting.state == "missing":
+        return Wait("meeting_missing", timedelta(minutes=5))
+    if person.absent_since is not None:
+        return Wait("absent", timedelta(minutes=2))
+    if not person.join_url:
+        return Wait("no_join_url", timedelta(minutes=2))
+    return Send()

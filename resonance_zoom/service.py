@@ -1,0 +1,141 @@
+"""The parts of the service, made in one place and handed on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from resonance_zoom.campaign import Campaign
+from resonance_zoom.campaign_file import load_campaign
+from resonance_zoom.clock_guard import ClockGuard
+from resonance_zoom.correspondence import Composer
+from resonance_zoom.delivery import Delivery
+from resonance_zoom.errors import CampaignFileError
+from resonance_zoom.mail.letters import LetterRoom
+from resonance_zoom.mail.postman import Postman, make_postman
+from resonance_zoom.settings import Settings
+from resonance_zoom.store import journal
+from resonance_zoom.store.engine import Store
+from resonance_zoom.zoom.client import Call, ZoomClient
+
+SHIPPED_LETTERS = (
+    Path("config/letters"),
+    Path(__file__).parent.parent / "config" / "letters",  # a checkout
+    Path(__file__).parent / "config" / "letters",  # an installed wheel
+)
+
+
+def utc_now() -> datetime:
+    """The wall clock: the one door through which real time comes in."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """All parts of a running campaign. `wake(job)` asks the clock to run a job now."""
+
+    settings: Settings
+    campaign: Campaign
+    store: Store
+    zoom: ZoomClient
+    composer: Composer
+    postman: Postman
+    delivery: Delivery
+    guard: ClockGuard
+    now: Callable[[], datetime]
+    wake: Callable[[str], None] = lambda _job: None
+    stopping: Callable[[], bool] = lambda: False
+
+    def close(self) -> None:
+        """Hang up on Zoom and the relay, give the database back."""
+        self.postman.close()
+        self.zoom.close()
+        self.store.close()
+
+
+def letter_room(settings: Settings) -> LetterRoom:
+    """The letters' templates: beside the campaign file first, then the shipped ones."""
+    return LetterRoom([settings.campaign_file.parent / "letters", *SHIPPED_LETTERS])
+
+
+def open_service(
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    monotonic: Callable[[], float] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Service:
+    """Make every part. Opens the database, speaks to nobody.
+
+    Raises CampaignFileError, also for letter templates that cannot be used, and DatabaseUnusable.
+    """
+    campaign = load_campaign(settings.campaign_file)
+    room = letter_room(settings)
+    if problems := room.check(campaign.letter_kinds):
+        raise CampaignFileError(problems)
+    store = Store(settings.database_url)
+    composer = Composer(campaign=campaign, letters=room, sender=settings.mail_from)
+    postman = make_postman(settings.smtp_url, settings.data_dir / "mail")
+    return Service(
+        settings=settings,
+        campaign=campaign,
+        store=store,
+        zoom=open_zoom(settings, now=now, sleep=sleep, on_call=_journaled(store, now)),
+        composer=composer,
+        postman=postman,
+        delivery=Delivery(
+            store=store, campaign=campaign, composer=composer, postman=postman, now=now
+        ),
+        guard=ClockGuard(store=store, now=now, monotonic=monotonic),
+        now=now,
+    )
+
+
+def open_zoom(
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
+    on_call: Callable[[Call], None] | None = None,
+) -> ZoomClient:
+    """A Zoom client with the credentials of the environment."""
+    return ZoomClient(
+        api_url=settings.zoom_api_url,
+        oauth_url=settings.zoom_oauth_url,
+        account_id=settings.zoom_account_id,
+        client_id=settings.zoom_client_id,
+        client_secret=settings.zoom_client_secret,
+        now=now,
+        sleep=sleep,
+        on_call=on_call,
+    )
+
+
+def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], None]:
+    """Calls that failed, and those that change something, leave a line in the journal."""
+
+    def on_call(call: Call) -> None:
+        writes = call.operation in {
+            "meetingCreate",
+            "meetingUpdate",
+            "meetingDelete",
+            "meetingregistrantdelete",
+        }
+        if call.error is None and not writes:
+            return
+        with store.write() as connection:
+            journal.note(
+                connection,
+                now(),
+                "zoom.call",
+                f"{call.operation}: {call.error or 'done'}",
+                level=journal.WARNING if call.error else journal.INFO,
+                operation=call.operation,
+                zoom_meeting_id=call.meeting_id,
+                status=call.status,
+                seconds=round(call.duration, 3),
+                attempt=call.attempt,
+            )
+
+    return on_call

@@ -1,0 +1,110 @@
+"""Is the process there, is the service fit to work, and the figures behind it."""
+
+import shutil
+from datetime import timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from sqlalchemy import func, select
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from resonance_zoom.errors import ResonanceError
+from resonance_zoom.service import Service
+from resonance_zoom.store import journal
+from resonance_zoom.store.tables import letters, registrants, runs
+
+TICK_AGE = timedelta(minutes=5)
+SWEEP_AGE = timedelta(minutes=30)
+LETTER_AGE = timedelta(minutes=15)
+DISK_FREE = 500 * 1024 * 1024
+
+
+async def healthz(_request: Request) -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """200 when all that keeps the promises works, else 503; each point with its reason."""
+    points = await run_in_threadpool(readiness, request.app.state.service)
+    fit = all(point["ok"] for point in points.values())
+    return JSONResponse({"ready": fit, "points": points}, status_code=200 if fit else 503)
+
+
+def readiness(service: Service) -> dict[str, dict[str, Any]]:
+    """{point: {ok, says}} for database, clock, last tick, last sweep, oldest due letter, disk."""
+    now = service.now()
+    free = shutil.disk_usage(service.store.path.parent).free
+    points = {"disk": _point(free > DISK_FREE, f"{free // 1024**2} MB free")}
+    try:
+        with service.store.write() as connection:  # writable is what matters
+            held = journal.recall(connection, journal.HELD)
+            ticked = connection.execute(
+                select(func.max(runs.c.started_at)).where(runs.c.job == "watch")
+            ).scalar()
+            swept = connection.execute(
+                select(func.max(runs.c.started_at)).where(
+                    runs.c.job == "sync_registrants", runs.c.error.is_(None)
+                )
+            ).scalar()
+            oldest = connection.execute(
+                select(func.min(letters.c.due_at)).where(
+                    letters.c.state == "queued", letters.c.ready_at <= now
+                )
+            ).scalar()
+    except ResonanceError as error:
+        return points | {"database": _point(None, error.message)}
+    points["database"] = _point("writable", "writable, schema current")
+    points["clock"] = _point(not held, held or "trusted")
+    points["last_tick"] = _aged(now, ticked, TICK_AGE)
+    points["last_sweep"] = _aged(now, swept, SWEEP_AGE)
+    points["oldest_due_letter"] = _point(
+        oldest is None or now - oldest < LETTER_AGE, oldest.isoformat() if oldest else "none waits"
+    )
+    return points
+
+
+def _point(holds: object, says: str) -> dict[str, Any]:
+    return {"ok": bool(holds), "says": says}
+
+
+def _aged(now: Any, moment: Any, limit: timedelta) -> dict[str, Any]:
+    return _point(
+        moment is not None and now - moment < limit, moment.isoformat() if moment else "never"
+    )
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus: counts by group and state, nothing about a person."""
+    body = await run_in_threadpool(_metrics, request.app.state.service)
+    return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _metrics(service: Service) -> bytes:
+    registry = CollectorRegistry()
+    people = Gauge(
+        "resonance_registrants", "Registrants", ["focus_group", "status"], registry=registry
+    )
+    owed = Gauge(
+        "resonance_letters", "Letters", ["focus_group", "kind", "state"], registry=registry
+    )
+    ready = Gauge(
+        "resonance_ready", "1 when a point of /readyz holds", ["point"], registry=registry
+    )
+    with service.store.read() as connection:
+        groups = select(registrants.c.focus_group, registrants.c.status, func.count()).group_by(
+            registrants.c.focus_group, registrants.c.status
+        )
+        for group, status, count in connection.execute(groups):
+            people.labels(group, status).set(count)
+        states = select(
+            letters.c.focus_group, letters.c.kind, letters.c.state, func.count()
+        ).group_by(letters.c.focus_group, letters.c.kind, letters.c.state)
+        for group, kind, state, count in connection.execute(states):
+            owed.labels(group, kind, state).set(count)
+    for name, point in readiness(service).items():
+        ready.labels(name).set(point["ok"])
+    return generate_latest(registry)
