@@ -123,7 +123,7 @@ def service(settings: Settings, clock: Clock) -> Iterator[Service]:
     made = open_service(settings, now=clock, monotonic=clock.seconds, sleep=lambda _seconds: None)
     made.store.prepare()
     woken: list[str] = []
-    made.wake = woken.append
+    made.wake = woken.append  # the list itself is `wake.__self__`
     yield made
     made.close()
 

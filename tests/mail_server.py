@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import socket
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from types import TracebackType
@@ -65,7 +66,7 @@ class MailServer:
         return f"250 OK: queued as {len(self.kept)}"
 
     def __enter__(self) -> Self:
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+        self._controller = Controller(self, hostname="127.0.0.1", port=_free_port())
         self._controller.start()
         host, port = self._controller.server.sockets[0].getsockname()[:2]
         self.url = f"smtp://{host}:{port}"
@@ -84,3 +85,10 @@ class MailServer:
 
     def subjects(self) -> list[str]:
         return [str(kept.message["Subject"]) for kept in self.kept]
+
+
+def _free_port() -> int:
+    # aiosmtpd's start-up probe connects to the port that it was given, so 0 will not do.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
