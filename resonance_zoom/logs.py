@@ -38,5 +38,5 @@ def configure(log_format: str | None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for name in ("apscheduler", "urllib3", "uvicorn", "asyncio"):
+    for name in ("apscheduler", "urllib3", "uvicorn", "asyncio", "alembic", "mail.log"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from resonance_zoom.settings import Settings, load_settings
 from resonance_zoom.service import Service, open_service
+from resonance_zoom.settings import Settings, load_settings
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests.mail_server import MailServer
 

@@ -45,7 +45,7 @@ class MailServer:
 
     async def handle_MAIL(
         self, _s: Any, _session: Any, envelope: Any, address: str, options: Any
-    ) -> str:  # noqa: N802, E501 — aiosmtpd's name
+    ) -> str:
         if answer := self._answer("MAIL"):
             return answer
         envelope.mail_from, envelope.mail_options = address, options
@@ -53,13 +53,13 @@ class MailServer:
 
     async def handle_RCPT(
         self, _s: Any, _session: Any, envelope: Any, address: str, _o: Any
-    ) -> str:  # noqa: N802, E501 — aiosmtpd's name
+    ) -> str:
         if answer := self._answer("RCPT"):
             return answer
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _s: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 — aiosmtpd's name
+    async def handle_DATA(self, _s: Any, _session: Any, envelope: Any) -> str:
         if answer := self._answer("DATA"):
             return answer
         self.kept.append(Kept(envelope.mail_from, list(envelope.rcpt_tos), envelope.content))

@@ -48,7 +48,10 @@ def test_who_registers_on_zooms_page_gets_their_own_link(
     (letter,) = mail_server.to("Alice@example.org")
     assert alice.join_url is not None
     assert alice.join_url in letter.text
-    assert "mardi 9 février 2021, de 9\u00a0h\u00a000 à 11\u00a0h\u00a000, heure de Paris" in letter.text
+    assert (
+        "mardi 9 février 2021, de 9\u00a0h\u00a000 à 11\u00a0h\u00a000, heure de Paris"
+        in letter.text
+    )
 
 
 def test_a_lost_webhook_is_made_good_by_the_sweep(

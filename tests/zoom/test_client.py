@@ -703,9 +703,11 @@ def test_a_create_is_repeated_when_zoom_was_never_reached(at_home: World) -> Non
 def test_a_refused_connection_has_surely_done_nothing(at_home: World) -> None:
     """Real sockets: nobody listens on port 9 of the loopback."""
     at_home.zoom.add_passthru("http://127.0.0.1:9")
-    with at_home.open(api_url="http://127.0.0.1:9") as client:
-        with pytest.raises(ZoomUnreachable) as caught:
-            client.create_meeting(HOST, REQUEST)
+    with (
+        at_home.open(api_url="http://127.0.0.1:9") as client,
+        pytest.raises(ZoomUnreachable) as caught,
+    ):
+        client.create_meeting(HOST, REQUEST)
     assert not caught.value.maybe_done
     assert [call.attempt for call in at_home.told if call.operation == "meetingCreate"] == [
         1,
