@@ -3,12 +3,17 @@
 RFC 5545 and RFC 5546: PUBLISH, an ORGANIZER and no ATTENDEE, a stable UID, SEQUENCE + 1 on a move.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from icalendar import Alarm, Calendar, Event, vCalAddress, vText
+from icalendar import Alarm, Calendar, Event, vCalAddress
+from icalendar.enums import CLASS, STATUS
+
+from resonance_zoom.mail.names import clean_header, clean_text
 
 PRODUCT = "-//Resonance Zoom//FR"
+QUARTER_OF_AN_HOUR = (timedelta(minutes=15),)
 
 
 def calendar_file(
@@ -24,34 +29,45 @@ def calendar_file(
     organiser_name: str,
     organiser_email: str,
     stamp: datetime,
+    alarms: Sequence[timedelta] = QUARTER_OF_AN_HOUR,
 ) -> bytes:
-    """One event in `timezone`, with the zone's rules for its own days only and an alarm before."""
-    event = Event()
-    event.add("uid", uid)
-    event.add("sequence", sequence)
-    event.add("dtstamp", stamp)
-    event.add("dtstart", start.astimezone(timezone))
-    event.add("dtend", end.astimezone(timezone))
-    event.add("summary", title)
-    event.add("description", f"{join_url}\n\n{description}".strip())
-    event.add("location", "Zoom")
-    event.add("url", join_url)
-    event.add("status", "CONFIRMED")
-    organiser = vCalAddress(f"mailto:{organiser_email}")
-    organiser.params["CN"] = vText(organiser_name)
-    event.add("organizer", organiser)
-    alarm = Alarm()
-    alarm.add("action", "DISPLAY")
-    alarm.add("description", title)
-    alarm.add("trigger", timedelta(minutes=-15))
-    event.add_component(alarm)
-    calendar = Calendar()
-    calendar.add("prodid", PRODUCT)
-    calendar.add("version", "2.0")
-    calendar.add("method", "PUBLISH")
-    calendar.add_component(event)
-    # Without bounds the zone's rules from 1970 to 2038 would be written out.
+    """One event in `timezone`; `alarms` say how long before the start. The link comes first.
+
+    Marked private, because the join link is personal and calendars are often shared.
+    """
+    event = Event.new(
+        uid=uid,
+        sequence=sequence,
+        stamp=stamp,
+        start=start.astimezone(timezone),
+        end=end.astimezone(timezone),
+        summary=clean_header(title),
+        description=f"{join_url}\n\n{clean_text(description)}".strip(),
+        location="Zoom",
+        url=join_url,
+        status=STATUS.CONFIRMED,
+        classification=CLASS.PRIVATE,
+        organizer=_organiser(organiser_name, organiser_email),
+        subcomponents=[_alarm(before, title) for before in alarms],
+    )
+    calendar = Calendar.new(
+        method="PUBLISH", prodid=PRODUCT, uid=uid, language="fr", subcomponents=[event]
+    )
+    # Without bounds, 3 kB of rules from 1970 to 2038. A year back, so that both winter and summer
+    # time are there: some programs distrust a zone that has only one of them.
     calendar.add_missing_timezones(
-        (start - timedelta(days=1)).date(), (end + timedelta(days=365)).date()
+        (start - timedelta(days=365)).date(), (end + timedelta(days=1)).date()
     )
     return bytes(calendar.to_ical())
+
+
+def _organiser(name: str, email: str) -> vCalAddress:
+    """ORGANIZER. A straight quote in a parameter would be shown as ^' by most programs."""
+    return vCalAddress.new(email, cn=clean_header(name).replace('"', "’"))
+
+
+def _alarm(before: timedelta, title: str) -> Alarm:
+    alarm = Alarm.new(description=clean_header(title))
+    alarm.add("action", "DISPLAY")
+    alarm.TRIGGER = -before
+    return alarm

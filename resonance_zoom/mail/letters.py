@@ -1,35 +1,38 @@
-"""Renders a registrant's letter: one subject, one text, one HTML, from templates that staff may edit.
+"""Renders a registrant's letter: a subject, a text, an HTML page, from templates staff may edit.
 
 A template says only what LetterFields holds; one that names anything else is refused at start.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import css_inline
-from babel.dates import format_datetime
-from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
-from jinja2.sandbox import SandboxedEnvironment
-
 from resonance_zoom.errors import ResonanceError
-from resonance_zoom.mail.names import clean_name
+from resonance_zoom.mail.french import day, hour, typeset, when
+from resonance_zoom.mail.names import clean_header, clean_name, clean_text
+from resonance_zoom.mail.templates import LetterTemplateError, Templates
 
-PARTS = ("subject", "txt", "html")
-_ZONE_NAMES = {"Europe/Paris": "heure de Paris"}
-_NBSP = "\u00a0"
+__all__ = [
+    "LetterFields",
+    "LetterRefused",
+    "LetterRoom",
+    "LetterTemplateError",
+    "OtherMeeting",
+    "RenderedLetter",
+]
 
-
-class LetterTemplateError(ResonanceError):
-    """A letter's template is missing, wrong, or names an unknown field."""
+LONGEST_SUBJECT = 300
+_ZOOMS = re.compile(r"https://([a-z0-9-]+\.)*zoom\.us(:443)?/[A-Za-z0-9._~%!$&'()*+,;=:@/?#-]*")
+_THIS_MACHINES = re.compile(  # a rehearsal's Zoom lives on loopback
+    r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?/[A-Za-z0-9._~%&+=:@/?-]*"
+)
 
 
 class LetterRefused(ResonanceError):
-    """A letter that must not be sent, such as one whose join link is none of Zoom's."""
+    """A letter that must not be sent, such as one without a join link of Zoom's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,11 @@ class OtherMeeting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFields:
-    """All that a letter may say. Times aware; `keep_days` counted from the last meeting."""
+    """All that a letter may say. Times aware; `keep_days` counted from the last meeting.
+
+    Templates know these names, and three more: `day` (`mardi 9 février 2021`), `hour` (`9 h 00`)
+    and `when` (day, hours and zone). Each of `other_meetings` has `title`, `day`, `hour`, `when`.
+    """
 
     kind: str
     campaign_name: str
@@ -76,154 +83,104 @@ class LetterRoom:
     """Renders letters from the first folder that has the template. Compiles each once."""
 
     def __init__(self, template_dirs: Sequence[Path]) -> None:
-        self._text = _environment(template_dirs, autoescape=False)
-        self._html = _environment(template_dirs, autoescape=True)
-        self._templates: dict[str, Template] = {}
+        self._templates = Templates(template_dirs)
 
     def check(self, kinds: Iterable[str]) -> list[str]:
         """Every problem of the templates of these letters, as `file:line: reason`."""
-        problems: list[str] = []
-        for kind in kinds:
-            try:
-                self.render(_sample(kind))
-            except LetterTemplateError as error:
-                problems.append(error.message)
-        return problems
+        problems = (problem for kind in kinds for problem in self._problems(kind))
+        return list(dict.fromkeys(problems))  # a fault in a frame is every letter's
 
     def render(self, fields: LetterFields) -> RenderedLetter:
         """The words of one letter. Raises LetterTemplateError and LetterRefused."""
-        _refuse_foreign(fields.join_url)
+        if not is_join_url(fields.join_url):
+            raise LetterRefused("the join link is none of Zoom's; the letter is not sent")
         values = _values(fields)
-        subject = " ".join(self._part(fields.kind, "subject", values).split(" ")).strip()
-        values["subject"] = subject
-        return RenderedLetter(
-            subject=subject,
-            text=self._part(fields.kind, "txt", values).strip() + "\n",
-            html=self._part(fields.kind, "html", values),
-        )
+        subject = clean_header(self._part(fields.kind, "subject", values))
+        if not subject:
+            raise LetterTemplateError(f"{fields.kind}.subject:1: says nothing")
+        values["subject"] = subject = subject[:LONGEST_SUBJECT]
+        text = self._part(fields.kind, "txt", values).strip()
+        return RenderedLetter(subject, f"{text}\n", self._part(fields.kind, "html", values))
 
-    def _part(self, kind: str, part: str, values: dict[str, object]) -> str:
-        name = f"{kind}.{part}"
-        try:
-            template = self._templates.get(name)
-            if template is None:
-                template = self._templates[name] = self._compiled(name)
-            return template.render(values)
-        except TemplateSyntaxError as error:
-            raise LetterTemplateError(
-                f"{error.filename or error.name}:{error.lineno}: {error.message}"
-            ) from error
-        except TemplateError as error:
-            raise LetterTemplateError(f"{_place(error, name)}: {error.message}") from error
+    def _part(self, kind: str, part: str, values: Mapping[str, object]) -> str:
+        return self._templates.render(f"{kind}.{part}", values)
 
-    def _compiled(self, name: str) -> Template:
-        return (self._html if name.endswith(".html") else self._text).get_template(name)
-
-
-def _environment(template_dirs: Sequence[Path], *, autoescape: bool) -> SandboxedEnvironment:
-    loader = _InlinedCss([str(folder) for folder in template_dirs])
-    environment = SandboxedEnvironment(
-        loader=loader, undefined=StrictUndefined, autoescape=autoescape, keep_trailing_newline=True
-    )
-    environment.trim_blocks = not autoescape
-    return environment
+    def _problems(self, kind: str) -> Iterator[str]:
+        known = {*_values(_SAMPLE), "subject"}
+        names = [f"{kind}.{part}" for part in ("subject", "txt", "html")]
+        unknown = [line for name in names for line in self._templates.unknown_names(name, known)]
+        if unknown:
+            yield from unknown
+            return
+        for sample in (replace(_SAMPLE, kind=kind), replace(_BARE_SAMPLE, kind=kind)):
+            try:
+                letter = self.render(sample)
+            except LetterTemplateError as error:
+                yield error.message
+                continue
+            for name, words in zip(names[1:], (letter.text, letter.html), strict=True):
+                if _SAMPLE.join_url not in words:
+                    yield f"{name}:1: does not say {{{{ join_url }}}}: nobody could take part"
 
 
-class _InlinedCss(FileSystemLoader):
-    """Reads templates; the HTML frame gets its styles inlined here, once and not per letter."""
+def is_join_url(url: str) -> bool:
+    """Whether a link is Zoom's own, or this machine's in a rehearsal.
 
-    def get_source(self, environment, template):  # type: ignore[no-untyped-def]
-        source, filename, fresh = super().get_source(environment, template)
-        if "</style>" in source:
-            source = _inlined(source)
-        return source, filename, fresh
+    Matched in full, not taken apart: programs disagree about `https://evil.example\\@zoom.us/`.
+    """
+    return bool(_ZOOMS.fullmatch(url) or _THIS_MACHINES.fullmatch(url))
 
 
-def _inlined(source: str) -> str:
-    """Inline the styles of a frame without touching what Jinja will fill in."""
-    kept: list[str] = []
-
-    def hide(found: re.Match[str]) -> str:
-        kept.append(found[0])
-        return f"jinja{len(kept) - 1}x"
-
-    hidden = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", hide, source, flags=re.DOTALL)
-    inlined = css_inline.inline(hidden, keep_style_tags=False, load_remote_stylesheets=False)
-    return re.sub(r"jinja(\d+)x", lambda found: kept[int(found[1])], inlined)
-
-
-def _place(error: Exception, name: str) -> str:
-    """The file and line of a template at which rendering stopped."""
-    trace, place = error.__traceback__, name
-    while trace is not None:
-        filename = trace.tb_frame.f_code.co_filename
-        if filename.endswith(PARTS):
-            place = f"{filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
-
-
-def _refuse_foreign(join_url: str) -> None:
-    """A link that a registrant gets must be Zoom's own (or this machine's, in a rehearsal)."""
-    parts = urlsplit(join_url)
-    host = parts.hostname or ""
-    zooms = host == "zoom.us" or host.endswith((".zoom.us", ".zoom.com"))
-    if parts.scheme != "https" or not zooms or any(c.isspace() or c in "<>\"'" for c in join_url):
-        raise LetterRefused("the join link is none of Zoom's")
-
-
-def _values(fields: LetterFields) -> dict[str, object]:
+def _values(letter: LetterFields) -> dict[str, object]:
+    """What templates may name: strangers' words made safe, the organiser's set in French."""
     values: dict[str, object] = {
-        name: getattr(fields, name) for name in LetterFields.__dataclass_fields__
+        field.name: getattr(letter, field.name) for field in fields(letter)
     }
-    for name in ("first_name", "last_name"):
-        values[name] = clean_name(getattr(fields, name))
-    values["day"] = day(fields.start, fields.timezone)
-    values["when"] = when(fields.start, fields.end, fields.timezone)
-    values["subject"] = ""
-    values["other_meetings"] = tuple(
-        {"title": other.title, "when": when(other.start, other.end, fields.timezone)}
-        for other in fields.other_meetings
+    values.update(
+        first_name=clean_name(letter.first_name),
+        last_name=clean_name(letter.last_name),
+        campaign_name=typeset(clean_header(letter.campaign_name)),
+        organiser_name=typeset(clean_header(letter.organiser_name)),
+        agenda=typeset(clean_text(letter.agenda)),
+        other_meetings=[_meeting(other, letter.timezone) for other in letter.other_meetings],
     )
-    return values
+    return values | _meeting(letter, letter.timezone)
 
 
-def day(moment: datetime, timezone: ZoneInfo) -> str:
-    """`mardi 9 février 2021`, `lundi 1er mars 2021`."""
-    local = moment.astimezone(timezone)
-    first = "1er" if local.day == 1 else "d"
-    pattern = f"EEEE '{first}' MMMM y" if first == "1er" else "EEEE d MMMM y"
-    return format_datetime(local, pattern, locale="fr")
+def _meeting(meeting: LetterFields | OtherMeeting, timezone: ZoneInfo) -> dict[str, str]:
+    return {
+        "title": typeset(clean_header(meeting.title)),
+        "day": day(meeting.start, timezone),
+        "hour": hour(meeting.start, timezone),
+        "when": when(meeting.start, meeting.end, timezone),
+    }
 
 
-def when(start: datetime, end: datetime, timezone: ZoneInfo) -> str:
-    """`mardi 9 février 2021, de 9 h 00 à 11 h 00, heure de Paris`."""
-    zone = _ZONE_NAMES.get(timezone.key, f"fuseau horaire {timezone.key}")
-    return f"{day(start, timezone)}, de {_hour(start, timezone)} à {_hour(end, timezone)}, {zone}"
-
-
-def _hour(moment: datetime, timezone: ZoneInfo) -> str:
-    local = moment.astimezone(timezone)
-    return f"{local.hour}{_NBSP}h{_NBSP}{local.minute:02}"
-
-
-def _sample(kind: str) -> LetterFields:
-    start, end = datetime(2021, 2, 9, 8, tzinfo=UTC), datetime(2021, 2, 9, 10, tzinfo=UTC)
-    return LetterFields(
-        kind=kind,
-        campaign_name="Campagne",
-        organiser_name="Organisation",
-        organiser_email="contact@example.org",
-        organiser_phone="+33 2 00 00 00 00",
-        title="Rencontre",
-        start=start,
-        end=end,
-        timezone=ZoneInfo("Europe/Paris"),
-        first_name="Camille",
-        last_name="Martin",
-        email="camille@example.org",
-        join_url="https://zoom.us/w/1?tk=x",
-        keep_days=30,
-        agenda="Ordre du jour",
-        other_meetings=(OtherMeeting("Autre", start, end),),
-    )
+_SAMPLE = LetterFields(
+    kind="confirmation",
+    campaign_name="Campagne",
+    organiser_name="Organisation",
+    organiser_email="contact@example.org",
+    organiser_phone="+33 2 00 00 00 00",
+    title="Rencontre",
+    start=datetime(2021, 2, 9, 8, tzinfo=UTC),
+    end=datetime(2021, 2, 9, 10, tzinfo=UTC),
+    timezone=ZoneInfo("UTC"),
+    first_name="Camille",
+    last_name="Martin",
+    email="camille@example.org",
+    join_url="https://zoom.us/w/1?tk=x",
+    keep_days=30,
+    agenda="Ordre du jour",
+    other_meetings=(
+        OtherMeeting(
+            "Autre rencontre",
+            datetime(2021, 3, 1, 8, tzinfo=UTC),
+            datetime(2021, 3, 1, 10, tzinfo=UTC),
+        ),
+    ),
+)
+# What is optional left out: a template must do without it.
+_BARE_SAMPLE = replace(
+    _SAMPLE, organiser_phone=None, first_name="", last_name="", agenda="", other_meetings=()
+)

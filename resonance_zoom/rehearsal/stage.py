@@ -5,13 +5,11 @@ could find anything to do: nobody acts, nothing is on its way, no letter is read
 """
 
 import email
-import email.policy
 import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +37,16 @@ class Mail:
 
     at: datetime
     recipients: tuple[str, ...]
-    message: EmailMessage
+    kind: str
+    text: str
 
-    @property
-    def kind(self) -> str:
-        """confirmation, reminder-7 …"""
-        return str(self.message["X-Letter"])
 
-    @property
-    def text(self) -> str:
-        """The plain text."""
-        part = self.message.get_body(("plain",))
-        return str(part.get_content()) if part else ""
+def _mail(at: datetime, recipients: tuple[str, ...], content: bytes) -> Mail:
+    message = email.message_from_bytes(content)
+    plain = next(part for part in message.walk() if part.get_content_type() == "text/plain")
+    body = plain.get_payload(decode=True)
+    text = body.decode() if isinstance(body, bytes) else ""
+    return Mail(at, recipients, str(message["X-Letter"]), text)
 
 
 class VirtualClock:
@@ -85,8 +81,7 @@ class MailBox:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 — aiosmtpd's name
         """Keep one letter."""
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        mail = Mail(self.clock(), tuple(envelope.rcpt_tos), message)
+        mail = _mail(self.clock(), tuple(envelope.rcpt_tos), envelope.content)
         self.mails.append(mail)
         name = f"{len(self.mails):05}-{mail.kind}-{envelope.rcpt_tos[0]}.eml"
         (self.folder / name).write_bytes(envelope.content)

@@ -33,7 +33,7 @@ class Owed:
     kind: str
     earliest: datetime
     latest: datetime
-    join_urls: tuple[str, ...]
+    join_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +133,28 @@ def _every_letter_once(stage: Stage, campaign: Campaign, truth: dict[str, SimMee
         for stay in _stays(meeting)
         for letter in _owed(stage, campaign, slug, meeting, stay)
     ]
-    wrong, unclaimed = [], list(stage.mailbox.mails)
+    wrong: list[str] = []
     waits: list[timedelta] = []
+    unclaimed: dict[tuple[str, tuple[str, ...]], list[Mail]] = {}
+    for mail in stage.mailbox.mails:
+        unclaimed.setdefault((mail.kind, mail.recipients), []).append(mail)
     for letter in owed:
-        fitting = [mail for mail in unclaimed if _fits(mail, letter)]
+        candidates = unclaimed.get((letter.kind, (letter.email,)), [])
+        fitting = [mail for mail in candidates if letter.join_url and letter.join_url in mail.text]
         what = f"{letter.kind} of {letter.group} to {letter.email}"
         if not fitting:
             wrong.append(f"{what} never left")
             continue
         mail = fitting[0]
-        unclaimed.remove(mail)
+        candidates.remove(mail)
         if not letter.earliest <= mail.at <= letter.latest:
             wrong.append(f"{what} left at {mail.at}, not from {letter.earliest} to {letter.latest}")
         waits.append(mail.at - letter.earliest)
-    wrong += [f"a {mail.kind} went to {mail.recipients[0]} unowed" for mail in unclaimed]
+    wrong += [
+        f"a {mail.kind} went to {mail.recipients[0]} unowed"
+        for mails in unclaimed.values()
+        for mail in mails
+    ]
     quick = sum(wait <= AT_ONCE for wait in waits)
     return _promise(
         "Everyone registered gets their own link at once and each reminder, exactly once",
@@ -193,7 +201,7 @@ def _due_letter(
     for down, up in stage.outages:
         if down - timedelta(minutes=1) <= earliest <= up:
             latest = up + timedelta(minutes=15)
-    return Owed(slug, stay.email, kind, earliest, latest, (stay.join_url,))
+    return Owed(slug, stay.email, kind, earliest, latest, stay.join_url)
 
 
 def _reminder_due(start: datetime, days: int, campaign: Campaign) -> datetime:
@@ -203,14 +211,6 @@ def _reminder_due(start: datetime, days: int, campaign: Campaign) -> datetime:
     local = noon - timedelta(days=days)
     at = campaign.reminder_send_at
     return local.replace(hour=at.hour, minute=at.minute, second=at.second, tzinfo=zone)
-
-
-def _fits(mail: Mail, letter: Owed) -> bool:
-    return (
-        mail.kind == letter.kind
-        and mail.recipients == (letter.email,)
-        and any(url and url in mail.text for url in letter.join_urls)
-    )
 
 
 def _staff_can_see(stage: Stage, campaign: Campaign) -> Promise:

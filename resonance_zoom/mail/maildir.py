@@ -1,0 +1,84 @@
+"""Keeps letters in a Maildir on this machine: for trying out, and when no mail server is named."""
+
+import os
+import re
+from itertools import count
+from pathlib import Path
+
+from resonance_zoom.errors import MailDeferred, MailUnreachable
+from resonance_zoom.mail.addresses import plain_address, sender_address
+from resonance_zoom.mail.replies import Accepted
+
+_MESSAGE_ID = re.compile(rb"(?im)^message-id:\s*<([^>\r\n]{1,200})>")
+
+
+class MaildirPostman:
+    """Delivers into `folder` (cur, new, tmp). https://cr.yp.to/proto/maildir.html
+
+    A file is named after the letter's Message-ID and how often that came: `ID.1`, `ID.2` are
+    two attempts at one letter.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def ready(self) -> None:
+        """The folder exists. Raises MailUnreachable when it cannot be made."""
+        try:
+            for part in ("tmp", "new", "cur"):
+                (self._folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise MailUnreachable(
+                f"letters cannot be kept in {self._folder}: {error.strerror}",
+                remedy="Set SMTP_URL, or let this user write there.",
+            ) from error
+
+    def send(self, *, sender: str, recipient: str, message: bytes) -> Accepted:
+        """Keep one letter, on disk for good before it is called accepted."""
+        sender_address(sender)
+        plain_address(recipient)
+        self.ready()
+        name = _name(message)
+        try:
+            draft = self._folder / "tmp" / f"{name}.{os.getpid()}"
+            _write_for_good(draft, message)
+            try:
+                self._file(draft, name)
+            finally:
+                draft.unlink()
+        except OSError as error:
+            raise MailDeferred(f"not kept in {self._folder}: {error.strerror}") from error
+        return Accepted(f"kept in {self._folder}")
+
+    def close(self) -> None:
+        """Nothing to hang up."""
+
+    def _file(self, draft: Path, name: str) -> None:
+        """Into `new`, under the first number that neither `new` nor `cur` holds."""
+        for number in count(1):
+            numbered = f"{name}.{number}"
+            # A mail program moves what was read to cur, and puts flags behind a colon.
+            if any(
+                path.name.split(":")[0] == numbered for path in (self._folder / "cur").iterdir()
+            ):
+                continue
+            try:
+                (self._folder / "new" / numbered).hardlink_to(draft)
+            except FileExistsError:
+                continue
+            return
+
+
+def _name(message: bytes) -> str:
+    """What stands before the @ of the Message-ID, safe as a file's name."""
+    found = _MESSAGE_ID.search(message.partition(b"\r\n\r\n")[0])
+    words = found[1].decode("ascii", "replace") if found else "without-id"
+    return re.sub(r"[^A-Za-z0-9_-]", "-", words.partition("@")[0])
+
+
+def _write_for_good(path: Path, message: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(message)
+        file.flush()
+        os.fsync(file.fileno())

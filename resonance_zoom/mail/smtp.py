@@ -1,0 +1,303 @@
+"""Hands letters to the mail server, and knows in which phase a fault came.
+
+Up to the server's 354 nothing has been sent, and trying again is safe. Once the final dot went out
+without a reply that can be read, the letter may have been accepted: MailInDoubt, never a silent
+second try. https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2 and RFC 1047.
+"""
+
+import contextlib
+import re
+import smtplib
+import ssl
+import time
+from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
+
+from resonance_zoom.errors import MailDeferred, MailInDoubt, MailRefused, MailUnreachable
+from resonance_zoom.mail.addresses import plain_address, sender_address
+from resonance_zoom.mail.replies import Accepted, fault_words, shown
+
+IDLE_SECONDS = 5.0  # after which a kept connection is asked whether it still lives
+LETTERS_A_CONNECTION = 50  # many relays refuse more in one session
+GOODBYE_SECONDS = 2.0
+LOGIN_REFUSED = frozenset({530, 534, 535, 538})  # https://www.rfc-editor.org/rfc/rfc4954
+_FAULTS = (OSError, smtplib.SMTPException)
+
+
+class SmtpPostman:
+    """One connection to one relay, kept open between letters. Not for several threads.
+
+    `timeout` (seconds) holds for every step but one: the relay may filter a letter before it
+    answers the final dot, and giving up then would leave the letter in doubt; `patience` holds there.
+    `tls` replaces the context that checks certificates against the machine's authorities.
+    """
+
+    def __init__(
+        self,
+        smtp_url: str,
+        *,
+        timeout: float = 30.0,
+        patience: float = 120.0,
+        tls: ssl.SSLContext | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        parts = urlsplit(smtp_url)
+        self._implicit_tls = parts.scheme == "smtps"
+        self._host = parts.hostname or "localhost"
+        self._port = parts.port or (465 if self._implicit_tls else 587)
+        self._user = unquote(parts.username or "")
+        self._password = unquote(parts.password or "")
+        self._timeout = timeout
+        self._patience = patience
+        self._tls = tls
+        self._monotonic = monotonic
+        self._smtp: smtplib.SMTP | None = None
+        self._used = 0.0
+        self._letters = 0
+        self.words = ""  # the server's, at the end of the last greeting or login
+
+    def ready(self) -> None:
+        """See that a letter could leave now: connected, secured, logged in and alive.
+
+        Raises MailUnreachable, `permanent` when only a person can mend it.
+        """
+        if self._letters >= LETTERS_A_CONNECTION:
+            self.close()
+        elif self._smtp is not None and self._monotonic() - self._used > IDLE_SECONDS:
+            self._ask_whether_alive(self._smtp)
+        if self._smtp is None:
+            self._connect()
+
+    def send(self, *, sender: str, recipient: str, message: bytes) -> Accepted:
+        """One MAIL, one RCPT, one DATA.
+
+        Raises MailDeferred (4xx, or a fault before the final dot), MailRefused (5xx for this
+        letter), MailInDoubt (no answer to the final dot), MailUnreachable (what would hold up any
+        other letter too).
+        """
+        sender, recipient = sender_address(sender), plain_address(recipient)
+        smtp = self._begun(sender)
+        self._letters += 1
+        self._ask(smtp, "RCPT", f"TO:<{recipient}>", expected=2)
+        self._ask(smtp, "DATA", expected=3)
+        return self._hand_over(smtp, message)
+
+    def close(self) -> None:
+        """Say goodbye, or just hang up."""
+        if self._smtp is not None:
+            with contextlib.suppress(*_FAULTS):
+                if self._smtp.sock is not None:
+                    self._smtp.sock.settimeout(GOODBYE_SECONDS)
+                self._smtp.quit()
+        self._hang_up()
+
+    def _begun(self, sender: str) -> smtplib.SMTP:
+        """A connection on which MAIL FROM was accepted.
+
+        A kept one may have died, or reached the relay's limit, since it was last used: then a new
+        one is tried, once.
+        """
+        kept = self._smtp is not None
+        self.ready()
+        try:
+            return self._mail_from(sender)
+        except (MailDeferred, MailUnreachable):
+            if not kept:
+                raise
+        self.close()
+        self.ready()
+        return self._mail_from(sender)
+
+    def _mail_from(self, sender: str) -> smtplib.SMTP:
+        smtp = self._smtp
+        if smtp is None:
+            raise MailUnreachable("the mail server hung up")
+        try:
+            self._ask(smtp, "MAIL", f"FROM:<{sender}>", expected=2)
+        except MailRefused as error:
+            # MAIL FROM knows nothing of the recipient: any other letter would be refused as well,
+            # and giving them all up because of one wrong setting would lose a whole campaign.
+            raise MailUnreachable(
+                f"the mail server takes no letter from {sender}: {error.message}",
+                code=error.code,
+                remedy="MAIL_FROM must be an address that this mail server lets us use.",
+                permanent=True,
+            ) from error
+        return smtp
+
+    def _ask(self, smtp: smtplib.SMTP, verb: str, words: str = "", *, expected: int) -> None:
+        """One command before the letter itself; its answer must begin with the digit `expected`."""
+        try:
+            code, reply = smtp.docmd(verb, words)
+        except _FAULTS as error:
+            self._hang_up()
+            raise MailDeferred(f"{verb}: the connection broke: {fault_words(error)}") from error
+        self._used = self._monotonic()
+        if code // 100 == expected:
+            return
+        said = f"{verb}: {shown(code, reply)}"
+        if code == 421 or code // 100 not in {4, 5}:
+            self._hang_up()  # it is closing, or we no longer understand each other
+        else:
+            self._forget(smtp)
+        if code in LOGIN_REFUSED:
+            raise MailUnreachable(
+                said, code=code, remedy="SMTP_URL needs a user and a password.", permanent=True
+            )
+        if code // 100 == 5:
+            raise MailRefused(said, code=code)
+        raise MailDeferred(said, code=max(code, 0))
+
+    def _hand_over(self, smtp: smtplib.SMTP, message: bytes) -> Accepted:
+        """The letter, the final dot, and the server's answer to it."""
+        try:
+            smtp.send(stuffed(message))
+        except _FAULTS as error:
+            # Without its final dot a letter is nothing to the server.
+            self._hang_up()
+            raise MailDeferred(f"the connection broke: {fault_words(error)}") from error
+        try:
+            if smtp.sock is not None:
+                smtp.sock.settimeout(self._patience)
+            smtp.send(b".\r\n")
+            code, reply = smtp.getreply()
+            if smtp.sock is not None:
+                smtp.sock.settimeout(self._timeout)
+        except _FAULTS as error:
+            self._hang_up()
+            raise MailInDoubt(
+                f"the letter was sent, the answer was lost: {fault_words(error)}"
+            ) from error
+        self._used = self._monotonic()
+        return self._verdict(code, shown(code, reply))
+
+    def _verdict(self, code: int, said: str) -> Accepted:
+        if code // 100 == 2:
+            return Accepted(said)
+        if code == 421 or code // 100 not in {4, 5}:
+            self._hang_up()
+        if code // 100 == 5:
+            raise MailRefused(said, code=code)
+        if code // 100 == 4:
+            raise MailDeferred(said, code=code)
+        raise MailInDoubt(f"the letter was sent, the answer makes no sense: {said}")
+
+    def _ask_whether_alive(self, smtp: smtplib.SMTP) -> None:
+        with contextlib.suppress(*_FAULTS):
+            if smtp.noop()[0] == 250:
+                self._used = self._monotonic()
+                return
+        self._hang_up()
+
+    def _forget(self, smtp: smtplib.SMTP) -> None:
+        """RSET, so that nothing of this letter meets the next one."""
+        with contextlib.suppress(*_FAULTS):
+            if smtp.rset()[0] == 250:
+                return
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        smtp, self._smtp, self._letters = self._smtp, None, 0
+        if smtp is not None:
+            smtp.close()
+
+    def _connect(self) -> None:
+        where = f"{self._host}:{self._port}"
+        smtp = self._greeted(where)
+        try:
+            self._secure(smtp, where)
+            self._log_in(smtp, where)
+        except BaseException:
+            smtp.close()
+            raise
+        self._smtp, self._used, self._letters = smtp, self._monotonic(), 0
+
+    def _greeted(self, where: str) -> smtplib.SMTP:
+        try:
+            smtp = self._opened()
+        except _FAULTS as error:
+            raise _unreachable(f"the mail server {where} cannot be spoken to", error) from error
+        try:
+            smtp.ehlo_or_helo_if_needed()
+        except _FAULTS as error:
+            smtp.close()
+            raise _unreachable(f"the mail server {where} refuses our greeting", error) from error
+        self.words = shown(250, (smtp.ehlo_resp or smtp.helo_resp or b"").partition(b"\n")[0])
+        return smtp
+
+    def _opened(self) -> smtplib.SMTP:
+        if self._implicit_tls:
+            return smtplib.SMTP_SSL(
+                self._host, self._port, timeout=self._timeout, context=self._checking()
+            )
+        return smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+
+    def _secure(self, smtp: smtplib.SMTP, where: str) -> None:
+        if self._implicit_tls or not needs_starttls(self._host):
+            return
+        if not smtp.has_extn("starttls"):
+            # Also what somebody in between would make us see, to read along.
+            raise MailUnreachable(
+                f"the mail server {where} offers no STARTTLS; nothing is sent in clear",
+                remedy="Use smtps://…:465, or ask whoever runs the mail server.",
+                permanent=True,
+            )
+        try:
+            code, reply = smtp.starttls(context=self._checking())
+            if code != 220:
+                raise smtplib.SMTPResponseException(code, reply)
+            smtp.ehlo_or_helo_if_needed()
+        except _FAULTS as error:
+            raise _unreachable(f"no secure connection to {where}", error) from error
+
+    def _log_in(self, smtp: smtplib.SMTP, where: str) -> None:
+        if not self._user:
+            return
+        try:
+            self.words = shown(*smtp.login(self._user, self._password))
+        except UnicodeError as error:
+            raise MailUnreachable(
+                f"login at {where}: the password in SMTP_URL holds characters outside ASCII",
+                remedy="Choose a password of plain letters, digits and signs.",
+                permanent=True,
+            ) from error
+        except _FAULTS as error:
+            unreachable = _unreachable(f"the mail server {where} refuses the login", error)
+            unreachable.remedy = "Correct user and password in SMTP_URL (write @ : / % as %40 …)."
+            raise unreachable from error
+
+    def _checking(self) -> ssl.SSLContext:
+        return self._tls or ssl.create_default_context()
+
+
+def needs_starttls(host: str) -> bool:
+    """Whether plain text to this host would leave the machine."""
+    return not (host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+def stuffed(message: bytes) -> bytes:
+    """The bytes between 354 and the final dot: lines end in CRLF, a leading dot is doubled.
+
+    A lone CR or LF never leaves: some servers take one for the end of a line, and then what stands
+    behind it could pass for commands (CVE-2023-51764).
+    """
+    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", message)
+    lines = re.sub(rb"(?m)^\.", b"..", lines)
+    return lines if lines.endswith(b"\r\n") else lines + b"\r\n"
+
+
+def _unreachable(what: str, error: Exception) -> MailUnreachable:
+    """`permanent` for a refusal and a bad certificate; not for what time may mend."""
+    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else 0
+    broke_off = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    permanent = (
+        code // 100 == 5
+        or isinstance(error, smtplib.SMTPNotSupportedError)
+        or (isinstance(error, ssl.SSLError) and not broke_off)
+    )
+    remedy = "Look at SMTP_URL, and whether this machine may reach that port."
+    if isinstance(error, ssl.SSLError):
+        remedy = "The server's certificate must be valid for the name in SMTP_URL."
+    return MailUnreachable(
+        f"{what}: {fault_words(error)}", code=max(code, 0), remedy=remedy, permanent=permanent
+    )
