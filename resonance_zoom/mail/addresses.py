@@ -37,7 +37,7 @@ def sender_address(email: str) -> str:
     except MailRefused as error:
         raise MailUnreachable(
             f"letters cannot leave from {email!r}: {error.message}",
-            remedy="MAIL_FROM and the organiser's email must be bare addresses, like a@example.org.",
+            remedy="MAIL_FROM and the organiser's email must be bare addresses: name@example.org.",
             permanent=True,
         ) from error
 
@@ -45,11 +45,10 @@ def sender_address(email: str) -> str:
 def plain_domain(domain: str) -> str:
     """`xn--…` for a domain with accents. Raises MailRefused for what is no domain."""
     try:
-        if _READ_DIFFERENTLY & set(domain):
-            raise UnicodeError("differs between IDNA 2003 and 2008")
-        ascii_domain = domain.encode("idna").decode("ascii") if not domain.isascii() else domain
+        in_ascii = domain if domain.isascii() else domain.encode("idna").decode("ascii")
     except UnicodeError:
-        raise MailRefused("the domain of the address cannot be written to") from None
-    if not all(_LABEL.fullmatch(label) for label in ascii_domain.split(".")):
+        in_ascii = ""
+    ambiguous = _READ_DIFFERENTLY & set(domain)
+    if ambiguous or not all(_LABEL.fullmatch(label) for label in in_ascii.split(".")):
         raise MailRefused("the domain of the address cannot be written to")
-    return ascii_domain
+    return in_ascii

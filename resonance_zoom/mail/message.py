@@ -1,4 +1,4 @@
-"""Builds the message of a letter: RFC 5322 bytes, 7 bit, CRLF, every header safe to decode again."""
+"""Builds the message of a letter: RFC 5322 bytes, 7 bit, CRLF; every header decodes as meant."""
 
 import binascii
 import hashlib
@@ -18,8 +18,8 @@ from resonance_zoom.mail.letters import LetterFields, LetterRefused, RenderedLet
 from resonance_zoom.mail.names import clean_header
 
 LONGEST_LINE = 75
-# With Header objects the older policy encodes exactly what it is given. The newer one encodes again
-# by itself: CPython 3.11 loses spaces of long French subjects, 3.13 writes what some servers refuse.
+# The older policy leaves a Header object alone. The newer one encodes again by itself: CPython 3.11
+# loses spaces of long French subjects, 3.13 writes what some servers refuse.
 POLICY = Compat32(linesep="\r\n", cte_type="7bit", max_line_length=LONGEST_LINE, mangle_from_=False)
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 ,.'-]{0,50}")
 
@@ -42,16 +42,17 @@ def build_message(
     """The bytes of one letter to one address: text, HTML and the calendar file.
 
     The same arguments give the same bytes. Raises MailRefused for an address that no letter can go
-    to, MailUnreachable for one of ours that none can come from, LetterRefused if the headers would not
-    read back as the ones written here.
+    to, MailUnreachable for one of ours that none can come from, LetterRefused if the headers would
+    not read back as the ones written here.
     """
     organiser, sender = sender_address(fields.organiser_email), sender_address(sender)
     message = _body(rendered, calendar, boundary=hashlib.sha256(message_id.encode()).hexdigest())
-    message["From"] = _mailbox(fields.organiser_name, sender)
+    # typeshed knows only str as a header of these classes; Compat32 takes Header as well
+    message["From"] = _mailbox(fields.organiser_name, sender)  # type: ignore[assignment]
     if organiser.lower() != sender.lower():
         message["Reply-To"] = organiser
     message["To"] = plain_address(fields.email)  # bare: a name may hold a second address
-    message["Subject"] = _words(rendered.subject, "Subject")
+    message["Subject"] = _words(rendered.subject, "Subject")  # type: ignore[assignment]  # idem
     message["Date"] = format_datetime(date)
     message["Message-ID"] = message_id
     # https://www.rfc-editor.org/rfc/rfc3834: nobody's holiday answer comes back

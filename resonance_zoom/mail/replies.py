@@ -9,7 +9,7 @@ LONGEST_REPLY = 500
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The server took the letter; `reply` is its words. Whether it arrives is the server's matter."""
+    """The server took the letter; `reply` is its words. Whether it arrives is another matter."""
 
     reply: str
 

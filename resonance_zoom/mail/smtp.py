@@ -27,8 +27,8 @@ _FAULTS = (OSError, smtplib.SMTPException)
 class SmtpPostman:
     """One connection to one relay, kept open between letters. Not for several threads.
 
-    `timeout` (seconds) holds for every step but one: the relay may filter a letter before it
-    answers the final dot, and giving up then would leave the letter in doubt; `patience` holds there.
+    `timeout` (seconds) holds for every step but the answer to the final dot, where `patience` does:
+    the relay may filter a letter before it answers, and giving up would leave it in doubt.
     `tls` replaces the context that checks certificates against the machine's authorities.
     """
 

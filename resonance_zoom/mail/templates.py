@@ -1,4 +1,4 @@
-"""The templates of the letters: found, compiled once, and their faults named as `file:line: reason`.
+"""The templates of the letters: found, compiled once, their faults named `file:line: reason`.
 
 The styles of `_style.css` are written into each HTML template when it is read, because many mail
 programs ignore a style sheet, and because doing so for each letter would cost more than the rest.

@@ -1,0 +1,90 @@
+"""The rehearsal keeps the promises, repeats itself, and says so when one is broken on purpose."""
+
+from pathlib import Path
+
+import pytest
+
+from resonance_zoom import delivery, meetings, registrations, rehearsal
+from resonance_zoom.registrations import Outcome, Sweep
+from resonance_zoom.rehearsal import Rehearsal
+from resonance_zoom.store import outbox
+
+SHIPPED = Path("config/campaign.toml")
+
+
+def rehearse(tmp_path: Path, *, seed: int = 1) -> Rehearsal:
+    return rehearsal.rehearse(SHIPPED, seed=seed, registrants=8, out=tmp_path, quiet=True)
+
+
+def broken(result: Rehearsal) -> list[int]:
+    """Which promises (1 to 4) were broken."""
+    return [n for n, promise in enumerate(result.promises, 1) if not promise.kept]
+
+
+def test_the_shipped_campaign_keeps_its_promises_and_repeats_itself(tmp_path: Path) -> None:
+    first, second = rehearse(tmp_path / "a"), rehearse(tmp_path / "b")
+    assert first.kept
+    assert set(first.letters) == {"confirmation", "reminder-7", "reminder-1"}
+    assert first.as_json() == second.as_json()
+    assert len(list((tmp_path / "a" / "letters").glob("*.eml"))) == sum(first.letters.values())
+
+
+def test_a_second_meeting_for_a_group_breaks_the_first_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = meetings._create
+
+    def twice(zoom, campaign, group):
+        zoom.create_meeting(campaign.zoom_host, meetings.wanted(campaign, group))
+        return real(zoom, campaign, group)
+
+    monkeypatch.setattr(meetings, "_create", twice)
+    assert 1 in broken(rehearse(tmp_path))
+
+
+def test_a_registration_that_is_dropped_breaks_the_second_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrations, "notified", lambda *_args: Outcome(new=False))
+    monkeypatch.setattr(
+        registrations, "sweep", lambda _s, _z, row, *_a, **_k: Sweep(row.focus_group)
+    )
+    assert 2 in broken(rehearse(tmp_path))
+
+
+def test_a_letter_that_goes_twice_breaks_the_third_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = delivery.Delivery._send
+
+    def twice(self, claim):
+        real(self, claim)
+        self.postman.send(
+            sender="contact@example.org",
+            recipient=claim.registrant.email,
+            message=b"X-Letter: confirmation\r\n\r\nencore\r\n",
+        )
+
+    monkeypatch.setattr(delivery.Delivery, "_send", twice)
+    assert 3 in broken(rehearse(tmp_path))
+
+
+def test_a_reminder_that_is_not_owed_breaks_the_third_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "owe_reminder", lambda *_args, **_kwargs: 0)
+    assert 3 in broken(rehearse(tmp_path))
+
+
+def test_a_letter_without_a_trace_breaks_the_fourth_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = outbox.sent
+
+    def forgetful(connection, letter, *, now, reply):
+        del reply
+        return real(connection, letter, now=now, reply="")
+
+    monkeypatch.setattr(outbox, "sent", forgetful)
+    monkeypatch.setattr("resonance_zoom.reports.why", lambda _letter: None)
+    assert 4 in broken(rehearse(tmp_path))
