@@ -5,11 +5,13 @@ secret NAME has a twin NAME_FILE that names a file holding it.
 """
 
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 
@@ -82,7 +84,15 @@ def load_settings(
     line for each missing or bad value.
     """
     real = os.environ if environ is None else environ
-    from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
+    try:
+        # Without interpolation: a secret may hold a dollar sign.
+        from_file = {k: v for k, v in dotenv_values(dotenv, interpolate=False).items() if v}
+    except UnicodeDecodeError:
+        raise SettingsError([f"{dotenv}: is not UTF-8 text; save it as UTF-8"]) from None
+    for name in SECRETS:  # a real NAME or NAME_FILE beats both of .env
+        if real.get(name) or real.get(f"{name}_FILE"):
+            from_file.pop(name, None)
+            from_file.pop(f"{name}_FILE", None)
     return _Reader({**from_file, **real}).settings(needs)
 
 
@@ -98,7 +108,9 @@ class _Reader:
         if not webhooks:
             needs = set(needs) - {"ZOOM_WEBHOOK_SECRET_TOKEN"}
         for name in sorted(needs):
-            if not self.get(name):
+            value = self.get(name).strip(", ")
+            unread = any(problem.startswith(f"{name}_FILE:") for problem in self.problems)
+            if not value and not unread:
                 self.problems.append(f"{name}: missing; {_HELP[name]}")
         settings = Settings(
             campaign_file=Path(self.get("CAMPAIGN_FILE") or "config/campaign.toml"),
@@ -106,7 +118,10 @@ class _Reader:
                 self.checked(
                     "DATABASE_URL",
                     "sqlite:///var/resonance.db",
-                    lambda v: v.startswith(("sqlite:///", "postgresql+psycopg://")),
+                    lambda v: (
+                        v.startswith(("sqlite:///", "postgresql+psycopg://"))
+                        and not v.endswith(":memory:")
+                    ),
                     "must be sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
                 )
             ),
@@ -145,7 +160,7 @@ class _Reader:
             return ""
         try:
             return Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             line = f"{name}_FILE: cannot read {path} ({reason}); it must be a readable text file"
             if line not in self.problems:
@@ -153,7 +168,7 @@ class _Reader:
             return ""
 
     def checked(
-        self, name: str, default: str, is_right: Callable[[str], bool], would_be_right: str
+        self, name: str, default: str, is_right: Callable[[str], object], would_be_right: str
     ) -> str:
         value = self.get(name) or default
         if not is_right(value):
@@ -173,8 +188,8 @@ class _Reader:
         """An absolute http(s) address without a trailing slash; http only towards this machine."""
 
         def is_right(value: str) -> bool:
-            parts = urlsplit(value)
-            return bool(parts.hostname) and (
+            parts = _split(value)
+            return parts is not None and (
                 parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
             )
 
@@ -186,9 +201,7 @@ class _Reader:
         value = self.checked(
             "SMTP_URL",
             "",
-            lambda v: (
-                not v or (urlsplit(v).scheme in {"smtp", "smtps"} and bool(urlsplit(v).hostname))
-            ),
+            lambda v: not v or ((parts := _split(v)) and parts.scheme in {"smtp", "smtps"}),
             "must be smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465",
         )
         return Secret(value) if value else None
@@ -205,15 +218,28 @@ class _Reader:
 
     def port(self) -> int:
         value = self.get("PORT") or "8000"
-        if not value.isascii() or not value.isdigit() or not 0 <= int(value) <= 65535:
-            self.problems.append(f"PORT: {value!r} must be a number from 0 to 65535")
+        if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
+            self.problems.append(f"PORT: {value[:20]!r} must be a number from 0 to 65535")
             return 8000
         return int(value)
 
 
 def is_loopback(host: str | None) -> bool:
     """Whether a host name means this machine, where plain text never leaves it."""
-    return host in {"localhost", "::1"} or (host or "").startswith("127.")
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return (host or "").lower() == "localhost"
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an address with a host, None when it is no such thing."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return parts if parts.hostname and port != 0 else None
 
 
 _APP = "from the Server-to-Server OAuth app on marketplace.zoom.us (README, step 1)"

@@ -239,6 +239,12 @@ def test_refused_credentials_say_what_to_compare(
     assert len(world.zoom.calls) == 1
 
 
+def test_a_refusal_of_credentials_that_is_not_json_is_one_all_the_same(world: World) -> None:
+    world.zoom.post(OAUTH, status=400, body="Bad Request", content_type="text/plain")
+    with pytest.raises(ZoomUnauthorized):
+        world.client.granted_scopes()
+
+
 def test_a_token_request_is_repeated_when_zoom_is_down(world: World) -> None:
     world.zoom.post(OAUTH, status=503)
     world.zoom.post(OAUTH, body=requests.ReadTimeout())
@@ -257,7 +263,10 @@ def test_an_answer_without_a_token_is_no_answer(world: World, answer: dict[str, 
         world.client.granted_scopes()
 
 
-@pytest.mark.parametrize("answer", [(401, BAD_TOKEN), (400, BAD_TOKEN), (401, {})])
+@pytest.mark.parametrize(
+    "answer",
+    [(401, BAD_TOKEN), (400, BAD_TOKEN), (401, {}), (400, {"code": 4741, "message": "revoked"})],
+)
 def test_a_refused_token_is_renewed_and_the_call_repeated_once(
     at_home: World, answer: tuple[int, Any]
 ) -> None:
@@ -816,6 +825,13 @@ def test_a_daily_limit_ends_at_midnight_utc(
     error = at_home.refused(429, {"code": 429, "message": message}, headers=headers)
     assert isinstance(error, ZoomRateLimited)
     assert (error.retry_after, error.daily) == (14 * 3600.0, True)
+    assert at_home.pauses == []
+
+
+def test_a_daily_limit_is_not_waited_for_even_just_before_midnight(at_home: World) -> None:
+    at_home.now = NOW.replace(hour=23, minute=59, second=50)
+    error = at_home.refused(429, {"code": 429, "message": "the maximum daily rate limit"})
+    assert (error.retry_after, error.daily) == (10.0, True)
     assert at_home.pauses == []
 
 

@@ -1,0 +1,197 @@
+"""The bytes of a letter say exactly what was meant, to any reader."""
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resonance_zoom.errors import MailRefused, MailUnreachable
+from resonance_zoom.mail.letters import RenderedLetter
+from resonance_zoom.mail.message import build_message, message_id
+from resonance_zoom.mail.names import clean_header
+from tests.mail.sample import (
+    DATE,
+    FIELDS,
+    MESSAGE_ID,
+    built,
+    header,
+    headers,
+    parts,
+    words_of,
+)
+
+HEADERS = [
+    "Content-Type",
+    "MIME-Version",
+    "From",
+    "Reply-To",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Auto-Submitted",
+    "X-Auto-Response-Suppress",
+    "Content-Language",
+    "X-Letter",
+    "List-Unsubscribe",
+]
+HOSTILE = [
+    "=?UTF-8?Q?=0D=0A?=Bcc: all@example.org",
+    "Zoé\r\nBcc: all@example.org",
+    "Zoé\nBcc: all@example.org\n\nbody",
+    "Zoé\u2028Bcc: x\u2029\u0085\x0b\x0c\x00",
+    "\u202eeliimaC",
+    "אבי גרינברג",
+    "Zoé 🎉👩‍💻",
+    "é" * 10_000,
+    "a" * 10_000,
+    "a " * 5_000,
+    '"Zoé" <evil@example.org>, other@example.org',
+    "\ud800\udfff lone",
+    "{{7*7}} {0.__class__} %(x)s ${x}",
+    "=?utf-8?b?" * 30,
+    " ",
+]
+
+
+def test_the_headers_of_a_letter() -> None:
+    assert headers(built())[2:] == [
+        ("From", "Mission Résonance <letters@example.org>"),
+        ("Reply-To", "contact@example.org"),
+        ("To", "camille@example.net"),
+        ("Subject", "Bonjour"),
+        ("Date", "Mon, 11 Jan 2021 10:00:00 +0000"),
+        ("Message-ID", "<0123456789abcdef@example.org>"),
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply"),
+        ("Content-Language", "fr"),
+        ("X-Letter", "confirmation"),
+        (
+            "List-Unsubscribe",
+            "<mailto:contact@example.org?subject=D%C3%A9sinscription%20%3A%20"
+            "Accompagner%20le%20d%C3%A9veloppement%20du%20t%C3%A9l%C3%A9travail>",
+        ),
+    ]
+
+
+def test_answers_come_to_the_sender_when_the_organiser_sends() -> None:
+    assert "Reply-To" not in dict(headers(built(organiser_email="Letters@example.org")))
+
+
+def test_a_letter_has_a_text_an_html_and_a_calendar_file() -> None:
+    text, html, calendar = parts(built())
+
+    assert [part.get_content_type() for part in (text, html)] == ["text/plain", "text/html"]
+    assert (words_of(text), words_of(html)) == ("Bonjour\r\n", "<p>Bonjour</p>")
+    assert calendar.get_content_type() == "text/calendar"
+    assert calendar.get_param("method") == "PUBLISH"
+    assert calendar.get_filename() == "invitation.ics"
+    assert calendar.get_content_disposition() == "attachment"
+    assert words_of(calendar) == "BEGIN:VCALENDAR"
+
+
+def test_without_a_calendar_file_the_alternatives_stand_alone() -> None:
+    raw = built(calendar=None)
+
+    assert header(raw, "Content-Type").startswith("multipart/alternative")
+    assert len(parts(raw)) == 2
+
+
+def test_long_lines_and_odd_line_ends_travel_unharmed_in_short_ascii_lines() -> None:
+    body = "From the start\r.\n" + "é" * 2000 + "\r\nfin \n"
+    raw = build_message(
+        RenderedLetter("Bonjour", body, body),
+        fields=FIELDS,
+        sender="letters@example.org",
+        message_id=MESSAGE_ID,
+        date=DATE,
+        calendar=b"\x00\r\n" * 100,
+    )
+
+    assert raw.isascii()
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    assert b"\r" not in raw.replace(b"\r\n", b"")
+    assert max(map(len, raw.split(b"\r\n\r\n", 1)[1].split(b"\r\n"))) <= 76
+    text, _, calendar = parts(raw)
+    assert words_of(text) == "From the start\r\n.\r\n" + "é" * 2000 + "\r\nfin \r\n"
+    assert calendar.get_payload(decode=True) == b"\x00\r\n" * 100
+
+
+def test_every_attempt_at_a_letter_has_the_same_bytes() -> None:
+    assert built() == built()
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_no_words_add_a_header_or_make_the_builder_raise(words: str) -> None:
+    raw = built(subject=words, title=words, organiser_name=words, first_name=words, last_name=words)
+
+    assert [name for name, _ in headers(raw)] == HEADERS
+    assert header(raw, "Subject") == clean_header(words)
+    assert header(raw, "To") == "camille@example.net"
+    assert header(raw, "From").endswith("<letters@example.org>")
+    assert max(map(len, raw.split(b"\r\n"))) < 998
+
+
+@given(st.text(st.characters(), max_size=200))
+@settings(max_examples=150, deadline=None)
+def test_a_subject_decodes_to_what_was_encoded(words: str) -> None:
+    subject = clean_header(words)
+    raw = built(subject=subject, calendar=None)
+
+    assert header(raw, "Subject") == subject
+    block = raw.split(b"\r\n\r\n", 1)[0]
+    assert all(len(line) <= 76 for line in block.split(b"\r\n") if b"=?utf-8?" in line)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["réancrer", "l’été", "à", "ŒUVRE", "le", "télé\u00a0: ", "=", "?", "_", "💻"]
+        ),
+        max_size=30,
+    ).map(" ".join)
+)
+@settings(max_examples=150, deadline=None)
+def test_a_french_subject_loses_no_space(words: str) -> None:
+    assert header(built(subject=words, calendar=None), "Subject") == clean_header(words)
+
+
+@given(st.text(st.characters(), max_size=100))
+@settings(max_examples=80, deadline=None)
+def test_the_organisers_name_decodes_to_what_it_is(name: str) -> None:
+    shown = header(built(organiser_name=name, calendar=None), "From")
+
+    assert shown.removesuffix("<letters@example.org>").strip(' "') == clean_header(name).strip(' "')
+
+
+def test_an_address_that_cannot_be_written_to_refuses_this_letter() -> None:
+    with pytest.raises(MailRefused):
+        built(email="a@example.net, b@example.net")
+
+
+def test_an_address_of_ours_that_cannot_write_holds_every_letter_back() -> None:
+    with pytest.raises(MailUnreachable):
+        built(organiser_email="Mission <contact@example.org>")
+
+
+def test_a_message_id_follows_from_its_key() -> None:
+    first = message_id("resonance-2021", "teletravail", "confirmation", domain="example.org")
+
+    assert first == "<3069c78acc27b0a529ecf707c3b02a05@example.org>"
+    assert first != message_id("resonance-2021", "teletravail", "reminder-7", domain="example.org")
+    assert message_id("ab", "c", domain="x.org") != message_id("a", "bc", domain="x.org")
+    assert message_id("a", domain="théâtre.example").endswith("@xn--thtre-4qa2c.example>")
+
+
+def test_the_date_is_the_one_given() -> None:
+    raw = build_message(
+        RenderedLetter("a", "b", "c"),
+        fields=FIELDS,
+        sender="letters@example.org",
+        message_id=MESSAGE_ID,
+        date=datetime.fromisoformat("2021-03-28T09:00:00+02:00"),
+        calendar=None,
+    )
+
+    assert header(raw, "Date") == "Sun, 28 Mar 2021 09:00:00 +0200"
