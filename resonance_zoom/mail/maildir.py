@@ -41,11 +41,11 @@ class MaildirPostman:
         name = _name(message)
         try:
             draft = self._folder / "tmp" / f"{name}.{os.getpid()}"
-            _write_for_good(draft, message)
             try:
+                _write_for_good(draft, message)
                 self._file(draft, name)
             finally:
-                draft.unlink()
+                draft.unlink(missing_ok=True)
         except OSError as error:
             raise MailDeferred(f"not kept in {self._folder}: {error.strerror}") from error
         return Accepted(f"kept in {self._folder}")

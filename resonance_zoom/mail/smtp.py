@@ -8,6 +8,7 @@ second try. https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2 and RFC 1047.
 import contextlib
 import re
 import smtplib
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -226,11 +227,17 @@ class SmtpPostman:
         return smtp
 
     def _opened(self) -> smtplib.SMTP:
+        smtp: smtplib.SMTP
         if self._implicit_tls:
-            return smtplib.SMTP_SSL(
+            smtp = smtplib.SMTP_SSL(
                 self._host, self._port, timeout=self._timeout, context=self._checking()
             )
-        return smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+        else:
+            smtp = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+        if smtp.sock is not None:
+            # The final dot leaves by itself; without this it would wait 40 ms behind the letter.
+            smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return smtp
 
     def _secure(self, smtp: smtplib.SMTP, where: str) -> None:
         if self._implicit_tls or not needs_starttls(self._host):

@@ -32,6 +32,8 @@ class Peer:
     def __init__(self, *scripts: Sequence[str | tuple[str, ...]]) -> None:
         self._scripts = scripts
         self._listener = socket.create_server(("127.0.0.1", 0))
+        # small, so that a long letter is still on its way when the server hangs up
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self._thread = threading.Thread(target=self._serve)
         self.port = self._listener.getsockname()[1]
         self.url = f"smtp://127.0.0.1:{self.port}"
@@ -102,7 +104,7 @@ class Peer:
             if not byte:
                 return False
             line += byte
-        self.heard[-1].append(line.decode("latin-1").rstrip("\r\n"))
+        self.heard[-1].append(_verb_in_capitals(line.decode("latin-1").rstrip("\r\n")))
         return True
 
     def _take_letter(self, connection: socket.socket) -> None:
@@ -114,3 +116,8 @@ class Peer:
                 return
             letter += received
         self.letters.append(letter)
+
+
+def _verb_in_capitals(line: str) -> str:
+    verb, space, rest = line.partition(" ")
+    return verb.upper() + space + rest

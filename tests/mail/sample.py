@@ -5,6 +5,7 @@ import email.header
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import Message
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -38,6 +39,7 @@ FIELDS = LetterFields(
 )
 
 
+@cache
 def room() -> LetterRoom:
     return LetterRoom([SHIPPED])
 

@@ -54,7 +54,7 @@ def test_a_server_that_offers_no_starttls_hears_neither_password_nor_letter() ->
             postman.ready()
 
     assert caught.value.permanent
-    assert [line[:4] for line in peer.heard[0]] == ["ehlo"]
+    assert [line[:4] for line in peer.heard[0]] == ["EHLO"]
 
 
 @pytest.mark.parametrize(

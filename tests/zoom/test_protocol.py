@@ -205,7 +205,18 @@ def test_the_challenge_is_answered_with_proof_that_we_know_the_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ['"v0:1739923528:{}"', '""', '"a b"', '"a\\n"', '"é"', '"' + "a" * 65 + '"', "7", "{}"]
+    "token",
+    [
+        '"v0:1739923528:{}"',
+        '"v0:1739923528:7"',
+        '""',
+        '"a b"',
+        '"a\\n"',
+        '"é"',
+        '"' + "a" * 65 + '"',
+        "7",
+        "{}",
+    ],
 )
 def test_only_a_plain_token_is_answered(token: str) -> None:
     """Else the answer to a challenge could be used as the signature of an event."""
