@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.clock_guard import ClockGuard
 from resonance_zoom.correspondence import Composer
 from resonance_zoom.delivery import Delivery
-from resonance_zoom.errors import CampaignFileError
+from resonance_zoom.errors import CampaignFileError, ResonanceError
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.mail.postman import Postman, make_postman
 from resonance_zoom.settings import Settings
@@ -124,7 +125,8 @@ def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], No
         }
         if call.error is None and not writes:
             return
-        with store.write() as connection:
+        # A busy database must not hide what Zoom answered.
+        with suppress(ResonanceError), store.write() as connection:
             journal.note(
                 connection,
                 now(),

@@ -313,11 +313,18 @@ class TestThePhase:
 
         assert peer.letters == [LETTER + b".\r\n"]
 
-    def test_a_connection_in_doubt_is_not_used_again(self) -> None:
-        again = [GREETING, EHLO, OK, OK, GO, QUEUED, BYE]
-        with Peer([GREETING, EHLO, OK, OK, GO, "354 again"], again) as peer:
+    def test_the_answer_to_the_final_dot_has_a_patience_of_its_own(self) -> None:
+        with Peer([GREETING, EHLO, OK, OK, GO, SILENCE]) as peer:
+            postman = SmtpPostman(peer.url, timeout=60, patience=0.1)
+            with pytest.raises(MailInDoubt, match="timed out"):
+                send(postman)
+
+    @pytest.mark.parametrize("answer", ["354 again", "421 4.3.2 closing"])
+    def test_a_connection_that_ended_badly_is_not_used_again(self, answer: str) -> None:
+        usable = [OK, OK, GO, QUEUED, BYE]
+        with Peer([GREETING, EHLO, OK, OK, GO, answer, *usable], [GREETING, EHLO, *usable]) as peer:
             postman = SmtpPostman(peer.url, timeout=5)
-            with pytest.raises(MailInDoubt):
+            with pytest.raises((MailInDoubt, MailDeferred)):
                 send(postman)
             send(postman)
             postman.close()

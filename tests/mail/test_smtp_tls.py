@@ -61,9 +61,11 @@ def test_a_server_that_offers_no_starttls_hears_neither_password_nor_letter() ->
     ("answer", "permanent"), [("454 4.7.0 not now", False), ("502 5.5.1 no", True), (CLOSE, False)]
 )
 def test_a_refused_starttls_is_no_reason_to_speak_in_clear(answer: str, permanent: bool) -> None:
-    with Peer([GREETING, OFFER, answer, BYE]) as peer:
-        with pytest.raises(MailUnreachable, match="no secure connection") as caught:
-            SmtpPostman(f"smtp://mail.example.org:{peer.port}", timeout=5).ready()
+    with (
+        Peer([GREETING, OFFER, answer, BYE]) as peer,
+        pytest.raises(MailUnreachable, match="no secure connection") as caught,
+    ):
+        SmtpPostman(f"smtp://mail.example.org:{peer.port}", timeout=5).ready()
 
     assert caught.value.permanent is permanent
     assert [line[:8] for line in peer.heard[0][1:]] == ["STARTTLS"]
@@ -82,9 +84,11 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(scheme: str, script: l
 
 
 def test_a_certificate_for_another_name_is_refused() -> None:
-    with Peer([(TLS, GREETING), EHLO]) as peer:
-        with pytest.raises(MailUnreachable, match="certificate") as caught:
-            SmtpPostman(f"smtps://127.0.0.1:{peer.port}", timeout=5, tls=trusting()).ready()
+    with (
+        Peer([(TLS, GREETING), EHLO]) as peer,
+        pytest.raises(MailUnreachable, match="certificate") as caught,
+    ):
+        SmtpPostman(f"smtps://127.0.0.1:{peer.port}", timeout=5, tls=trusting()).ready()
 
     assert caught.value.permanent
 
