@@ -27,7 +27,7 @@ from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom, SimulatorServer
 
-WATCHED = timedelta(minutes=31)  # after something silent every tick is run for so long
+WATCHED = timedelta(minutes=31)  # after something silent, Zoom is asked at every mark for so long
 EDIT = timedelta(minutes=30)  # how far the meeting edited by hand moves
 
 
@@ -160,7 +160,7 @@ class Stage:
         if self.down_from is None:
             moments += [self._mark(job, now) for job in SCHEDULE if self._has_work(job, now)]
             moments += [self._mark(_named("send_reminders"), at) for at in self._dues(now)]
-            moments.append(self._mark(_named("sync_registrants"), _next_morning(now)))
+            moments.append(self._mark(_named("sync_registrants"), _next_monday(now)))
             with self.service.store.read() as connection:
                 ready = outbox.next_ready_at(connection)
             if ready is not None:
@@ -168,8 +168,8 @@ class Stage:
         return max(now, min(moments))
 
     def _has_work(self, job: Job, now: datetime) -> bool:
-        """While something silent may be found every job runs at its marks."""
-        return now < self._watch_until and job.name not in {"deliver_letters", "watch"}
+        """While something silent may be found, the jobs that ask Zoom run at their marks."""
+        return now < self._watch_until and job.name in {"create_meetings", "sync_registrants"}
 
     def _dues(self, now: datetime) -> list[datetime]:
         with self.service.store.read() as connection:
@@ -296,7 +296,8 @@ def _named(name: str) -> Job:
     return next(job for job in SCHEDULE if job.name == name)
 
 
-def _next_morning(now: datetime) -> datetime:
-    """Once a day the regular sweep is played even when nothing calls for it."""
-    morning = now.replace(hour=4, minute=59, second=59, microsecond=0)
-    return morning if morning > now else morning + timedelta(days=1)
+def _next_monday(now: datetime) -> datetime:
+    """Once a week the regular sweep is played even when nothing calls for it."""
+    monday = now.replace(hour=4, minute=59, second=59, microsecond=0)
+    monday += timedelta(days=-monday.weekday() % 7)
+    return monday if monday > now else monday + timedelta(days=7)
