@@ -19,9 +19,17 @@ from resonance_zoom.errors import ResonanceError
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")
 
 
+class _Terminal(Console):
+    """A console that leaves it to the door to say how a reader who left early ends a command."""
+
+    def on_broken_pipe(self) -> None:
+        """Instead of rich's own exit code 1."""
+        raise BrokenPipeError
+
+
 def messages() -> Console:
     """Where messages go: stderr."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(words: str) -> None:
@@ -50,10 +58,29 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, em
     if not table.row_count:
         say(empty)
         return
-    console = Console(highlight=False)
+    console = _Terminal(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=400)  # a pipe has no width to fit
+        console = _Terminal(highlight=False, width=400)  # a pipe has no width to fit
+    whole = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    if whole > console.width:  # a narrow window would tear every word: one line a value instead
+        console.print(_lines(table), soft_wrap=True)
+        return
     console.print(table)
+
+
+def _lines(table: Table) -> Text:
+    cells = [[str(cell) for cell in column.cells] for column in table.columns]
+    names = [str(column.header) for column in table.columns]
+    width = max(len(name) for name in names)
+    return Text("\n\n").join(
+        Text("\n".join(f"{name:{width}}  {cell}" for name, cell in zip(names, row, strict=True)))
+        for row in zip(*cells, strict=True)
+    )
+
+
+def colour() -> bool | None:
+    """What click.echo takes: None (on a terminal alone), or False where NO_COLOR asks for none."""
+    return False if Console().no_color else None
 
 
 def readable(value: Any) -> str:
@@ -107,7 +134,10 @@ def _xlsx(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> 
     for row in rows:
         sheet.append([cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell
                       for cell in row])  # fmt: skip
-    book.save(path)
+    # In memory first: openpyxl leaves a traceback behind when a file cannot be opened.
+    whole = io.BytesIO()
+    book.save(whole)
+    path.write_bytes(whole.getvalue())
 
 
 def _cell(value: Any) -> Any:

@@ -16,7 +16,7 @@ from resonance_zoom.store import outbox, people
 from resonance_zoom.store.tables import journal, letters, meetings, registrants, runs
 
 STATUSES = ("approved", "pending", "denied", "cancelled")
-LEVELS = ("info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error")
 
 
 def status(connection: Connection, campaign: Campaign, now: datetime) -> dict[str, Any]:
@@ -224,6 +224,8 @@ def journal_lines(
         query = query.where(journal.c.at >= since)
     if level:
         query = query.where(journal.c.level.in_(LEVELS[LEVELS.index(level) :]))
+    else:
+        query = query.where(journal.c.level != notes.DEBUG)
     if registrants is not None:
         query = query.where(journal.c.registrant.in_(registrants))
     query = _where(query, journal.c.focus_group, focus_group)
@@ -318,14 +320,14 @@ def letter(connection: Connection, letter_id: int) -> Any:
 
 def search(connection: Connection, words: str) -> Iterator[str]:
     """Addresses whose address or name contains `words`, for somebody on the phone."""
-    pattern = f"%{words.strip()}%"
+    part = words.strip()
     rows = connection.execute(
         select(registrants.c.email)
         .where(
             or_(
-                registrants.c.email.ilike(pattern),
-                registrants.c.first_name.ilike(pattern),
-                registrants.c.last_name.ilike(pattern),
+                registrants.c.email.icontains(part, autoescape=True),
+                registrants.c.first_name.icontains(part, autoescape=True),
+                registrants.c.last_name.icontains(part, autoescape=True),
             )
         )
         .distinct()

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
@@ -89,6 +90,10 @@ def load_settings(
         from_file = {k: v for k, v in dotenv_values(dotenv, interpolate=False).items() if v}
     except UnicodeDecodeError:
         raise SettingsError([f"{dotenv}: is not UTF-8 text; save it as UTF-8"]) from None
+    except OSError as error:
+        raise SettingsError(
+            [f"{dotenv}: cannot be read ({error.strerror}); it must be readable for this user"]
+        ) from None
     for name in SECRETS:  # a real NAME or NAME_FILE beats both of .env
         if real.get(name) or real.get(f"{name}_FILE"):
             from_file.pop(name, None)
@@ -122,11 +127,14 @@ class _Reader:
                         v.startswith(("sqlite:///", "postgresql+psycopg://"))
                         and not v.endswith(":memory:")
                     ),
-                    "must be sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+                    "must be sqlite:///PATH",
                 )
             ),
             smtp_url=self.smtp_url(),
-            mail_from=self.get("MAIL_FROM") or None,
+            mail_from=self.checked(
+                "MAIL_FROM", "", _is_sender, "must be an address such as contact@example.org"
+            )
+            or None,
             zoom_account_id=Secret(self.get("ZOOM_ACCOUNT_ID")),
             zoom_client_id=Secret(self.get("ZOOM_CLIENT_ID")),
             zoom_client_secret=Secret(self.get("ZOOM_CLIENT_SECRET")),
@@ -142,8 +150,10 @@ class _Reader:
                     "must be at least 32 bytes; make one with: openssl rand -hex 32",
                 )
             ),
-            public_url=self.url("PUBLIC_URL", "http://localhost:8000"),
-            host=self.get("HOST") or "127.0.0.1",
+            public_url=self.public_url(),
+            host=self.checked(
+                "HOST", "127.0.0.1", _is_host, "must be an address of this machine, or its name"
+            ),
             port=self.port(),
             log_format=self.choice("LOG_FORMAT", "", {"": None, "text": "text", "json": "json"}),
         )
@@ -197,6 +207,15 @@ class _Reader:
             name, default, is_right, "must be https://… (http:// only on this machine)"
         ).rstrip("/")
 
+    def public_url(self) -> str:
+        """Paths are added to it, so it ends where they begin."""
+        value = self.url("PUBLIC_URL", "http://localhost:8000")
+        if "?" in value or "#" in value:
+            self.problems.append(
+                f"PUBLIC_URL: {value!r} must end before any ? or #, such as https://example.org"
+            )
+        return value
+
     def smtp_url(self) -> Secret | None:
         value = self.checked(
             "SMTP_URL",
@@ -230,6 +249,23 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host or "").is_loopback
     except ValueError:
         return (host or "").lower() == "localhost"
+
+
+def _is_sender(value: str) -> bool:
+    """Nothing, an address, or `Name <address>`; a dot in the domain, so that it can be answered."""
+    name, address = parseaddr(value)
+    return not value or (
+        re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;.]+(?:\.[^\s@<>,;.]+)+", address) is not None
+        and (value == address or (bool(name) and value.endswith(f"<{address}>")))
+    )
+
+
+def _is_host(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", value) is not None
+    return True
 
 
 def _split(url: str) -> SplitResult | None:

@@ -25,7 +25,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from resonance_zoom import doctor
-from resonance_zoom.doctor import Point, examine
+from resonance_zoom.doctor import at_zoom, examine, way_in
+from resonance_zoom.doctor import machine as this_machine
+from resonance_zoom.doctor.points import Patient, Point, red
 from resonance_zoom.service import Service, open_zoom, utc_now
 from resonance_zoom.settings import Secret, Settings, load_settings
 from resonance_zoom.store.engine import Store
@@ -131,10 +133,10 @@ def rewrite(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def patient(settings: Settings) -> doctor.Patient:
+def patient(settings: Settings) -> Patient:
     """For a single check that speaks to nobody before its own question."""
     zoom = open_zoom(settings)
-    return doctor.Patient(settings=settings, now=utc_now, zoom=zoom)
+    return Patient(settings=settings, now=utc_now, zoom=zoom)
 
 
 # ---- the whole report ------------------------------------------------------------------------
@@ -144,6 +146,7 @@ def test_a_machine_where_all_is_right_is_green_from_top_to_bottom(
     settings: Settings, service: Service, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(this_machine, "SAFE_PYTHON", {})
     with served(make_app(service)) as address:
         found = list(examine(replace(settings, public_url=address), now=clock))
     assert [p.name for p in found] == [
@@ -220,7 +223,7 @@ def test_no_secret_and_no_address_is_ever_said(
 def test_what_a_server_says_is_made_discreet(
     machine: Settings, monkeypatch: pytest.MonkeyPatch, words: str, said: str
 ) -> None:
-    chatty = (("chatty", lambda _patient: doctor.red(words, words)),)
+    chatty = (("chatty", lambda _patient: red(words, words)),)
     monkeypatch.setattr(doctor, "CHECKS", chatty)
     keeping = replace(machine, smtp_url=Secret("smtp://us:p%40ssword@127.0.0.1:25"))
     assert list(examine(keeping)) == [Point("chatty", "red", said, said)]
@@ -258,7 +261,7 @@ def test_a_letter_that_cannot_be_written_is_told_with_the_campaign_file(
     look: Look, campaign_file: Path
 ) -> None:
     """The campaign itself is known then: the later points do not wait for the letter."""
-    shipped = Path(doctor.__file__).parent.parent / "config" / "letters"
+    shipped = Path(doctor.__file__).parent.parent.parent / "config" / "letters"
     letters = campaign_file.parent / "letters"
     shutil.copytree(shipped, letters)
     (letters / "reminder-7.txt").write_text("Bonjour {{ no_such_field }}", encoding="utf-8")
@@ -597,7 +600,7 @@ def test_without_the_time_of_zoom_nothing_is_said_of_ours(settings: Settings) ->
     answered = patient(settings)
     answered.granted = frozenset()
     assert answered.zoom.clock_skew is None
-    assert doctor.clock(answered).level == "orange"
+    assert at_zoom.clock(answered).level == "orange"
 
 
 # ---- the way in ------------------------------------------------------------------------------
@@ -645,7 +648,7 @@ def test_a_webhook_secret_that_was_cut_is_orange(look: Look, machine: Settings) 
 )
 def test_the_real_zoom_calls_public_https_addresses_only(settings: Settings, address: str) -> None:
     here = replace(settings, zoom_api_url=REAL_ZOOM, public_url=address)
-    found = doctor.public_address(patient(here))
+    found = way_in.public_address(patient(here))
     assert found.level == "red"
     assert "Zoom calls https addresses on the public Internet only" in found.says
 
@@ -662,7 +665,7 @@ def test_a_public_https_address_is_called(
 
     monkeypatch.setattr(requests.Session, "post", post)
     there = replace(settings, zoom_api_url=REAL_ZOOM, public_url=address)
-    found = doctor.public_address(patient(there))
+    found = way_in.public_address(patient(there))
     assert called == [f"{address}/webhooks/zoom"]
     assert found.level == "orange"
     assert "no connection from this machine within 3 seconds" in found.says
@@ -784,7 +787,7 @@ def test_plain_http_behind_an_https_address_is_a_tls_failure(
 def test_an_answer_that_does_not_come_is_not_waited_for(
     look: Look, machine: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "ZOOM_PATIENCE", 0.05)
+    monkeypatch.setattr(way_in, "ZOOM_PATIENCE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         found = look("public address", changed=replace(machine, public_url=address))
@@ -797,9 +800,9 @@ def test_a_right_answer_that_comes_too_late_is_red() -> None:
     late.status_code, late._content = 200, b'{"plainToken": "p", "encryptedToken": "e"}'
     expected = {"plainToken": "p", "encryptedToken": "e"}
     late.elapsed = timedelta(seconds=3)
-    assert doctor._answered(late, expected).level == "green"
+    assert way_in._answered(late, expected).level == "green"
     late.elapsed = timedelta(seconds=3.1)
-    found = doctor._answered(late, expected)
+    found = way_in._answered(late, expected)
     assert (found.level, found.says) == ("red", "PUBLIC_URL: the answer took longer than 3 seconds")
 
 
@@ -810,7 +813,7 @@ def test_a_name_that_nobody_knows_is_a_matter_for_the_dns(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    found = doctor.public_address(patient(replace(settings, public_url="http://zoom.mairie.test")))
+    found = way_in.public_address(patient(replace(settings, public_url="http://zoom.mairie.test")))
     assert (found.level, found.says) == ("red", "PUBLIC_URL: its name is not known to the DNS")
 
 
@@ -821,7 +824,7 @@ def test_a_connection_that_breaks_off_is_told_as_such(
         raise requests.ConnectionError(ConnectionResetError())
 
     monkeypatch.setattr(requests.Session, "post", post)
-    found = doctor.public_address(patient(machine))
+    found = way_in.public_address(patient(machine))
     assert found.level == "red"
     assert found.says == "PUBLIC_URL: the connection broke off (ConnectionError)"
 
@@ -887,7 +890,7 @@ def test_a_zone_whose_data_are_gone_is_red(look: Look, monkeypatch: pytest.Monke
         def no_cache(key: str) -> None:
             raise ZoneInfoNotFoundError(key)
 
-    monkeypatch.setattr(doctor, "ZoneInfo", Forgotten)
+    monkeypatch.setattr(this_machine, "ZoneInfo", Forgotten)
     found = look("time zone data")
     assert (found.level, found.says) == ("red", "Europe/Paris cannot be loaded")
     assert "tzdata" in found.remedy
@@ -897,7 +900,7 @@ def test_a_machine_without_any_zone_is_told_so(
     look: Look, campaign_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The campaign file is refused then, and its author would look for a fault of their own."""
-    monkeypatch.setattr(doctor, "available_timezones", set)
+    monkeypatch.setattr(this_machine, "available_timezones", set)
     rewrite(campaign_file, "Europe/Paris", "Europe/Nowhere")
     found = look("time zone data")
     assert (found.level, found.says) == ("red", "this machine knows no time zone at all")
@@ -905,6 +908,7 @@ def test_a_machine_without_any_zone_is_told_so(
 
 def test_versions_are_named(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(this_machine, "SAFE_PYTHON", {})
     found = look("versions")
     python = ".".join(str(part) for part in sys.version_info[:3])
     assert found.level == "green"
@@ -914,7 +918,7 @@ def test_versions_are_named(look: Look, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["OLDEST_PYTHON", "OLDEST_SQLITE"])
 def test_what_is_too_old_is_red(look: Look, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(doctor, name, (99, 9))
+    monkeypatch.setattr(this_machine, name, (99, 9))
     found = look("versions")
     assert found.level == "red"
     assert "99.9 or newer" in found.remedy
@@ -925,3 +929,22 @@ def test_root_is_advised_against(look: Look, monkeypatch: pytest.MonkeyPatch) ->
     found = look("versions")
     assert found.level == "orange"
     assert "running as root" in found.says
+
+
+@pytest.mark.parametrize(("lacks", "level"), [(1, "orange"), (0, "green")])
+def test_a_python_behind_its_security_corrections_is_orange(
+    look: Look, monkeypatch: pytest.MonkeyPatch, lacks: int, level: str
+) -> None:
+    line, patch = sys.version_info[:2], sys.version_info[2]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(this_machine, "SAFE_PYTHON", {line: patch + lacks})
+    found = look("versions")
+    assert found.level == level
+    assert ("lacks security corrections" in found.says) == (level == "orange")
+
+
+def test_an_address_that_must_be_corrected_in_the_file_is_shown(
+    look: Look, campaign_file: Path
+) -> None:
+    rewrite(campaign_file, "organisation@example.org", "organisation@example org")
+    assert "organisation@example org" in look("campaign file").says

@@ -294,6 +294,40 @@ class TestValues:
         assert (read.webhooks, read.log_format) == (False, "json")
 
 
+class TestHostSenderAndPublicAddress:
+    @pytest.mark.parametrize("value", ["0.0.0.0", "::1", "localhost", "zoom-1.mairie.test"])
+    def test_a_host_is_a_number_or_a_name(self, dotenv: Path, value: str) -> None:
+        assert settings(dotenv, HOST=value).host == value
+
+    @pytest.mark.parametrize("value", ["not a host", "http://x", "127.0.0.1:8000", "-x", "a/b"])
+    def test_what_is_no_host_is_named(self, dotenv: Path, value: str) -> None:
+        assert problems(dotenv, HOST=value) == (
+            f"HOST: {value!r} must be an address of this machine, or its name",
+        )
+
+    @pytest.mark.parametrize("value", ["a@example.org", "Lettres <a@example.org>"])
+    def test_a_sender_is_an_address_with_or_without_a_name(self, dotenv: Path, value: str) -> None:
+        assert settings(dotenv, MAIL_FROM=value).mail_from == value
+
+    @pytest.mark.parametrize(
+        "value", ["nobody", "a@", "@x.org", "a@b", "a b@x.org", "a@x.org, b@x.org", "<a@x.org"]
+    )
+    def test_what_is_no_sender_is_named(self, dotenv: Path, value: str) -> None:
+        assert problems(dotenv, MAIL_FROM=value) == (
+            f"MAIL_FROM: {value!r} must be an address such as contact@example.org",
+        )
+
+    @pytest.mark.parametrize(
+        "value", ["https://x.org/?a=1", "https://x.org/#top", "https://x.org?"]
+    )
+    def test_a_public_address_ends_before_query_and_fragment(
+        self, dotenv: Path, value: str
+    ) -> None:
+        assert problems(dotenv, PUBLIC_URL=value) == (
+            f"PUBLIC_URL: {value!r} must end before any ? or #, such as https://example.org",
+        )
+
+
 class TestNoSecretIsShown:
     def test_settings_can_be_printed(self, dotenv: Path) -> None:
         read = settings(

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from resonance_zoom import reports
 from resonance_zoom.campaign import Campaign
 from resonance_zoom.campaign_file import load_campaign
+from resonance_zoom.errors import ResonanceError
 from resonance_zoom.rehearsal import script
 from resonance_zoom.rehearsal.stage import Stage
 from resonance_zoom.rehearsal.verdict import Promise, judge
@@ -45,6 +46,8 @@ class Rehearsal:
     outages: tuple[str, ...]
     out: Path
     seconds: float
+    runs: int
+    skipped: int
 
     @property
     def kept(self) -> bool:
@@ -59,6 +62,7 @@ class Rehearsal:
             "calendar": [asdict(wave) for wave in self.calendar],
             "promises": [asdict(promise) for promise in self.promises],
             "kept": self.kept,
+            "ticks": {"run": self.runs, "skipped": self.skipped},
         }
 
 
@@ -77,7 +81,12 @@ def rehearse(
     began = time.monotonic()
     campaign = load_campaign(campaign_file)
     folder = out or OUT
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResonanceError(
+            f"{folder}: {error.strerror}", remedy="Name a folder that you may write, with --out."
+        ) from None
     written = script.write(campaign, seed=seed, registrants=registrants)
     stage = Stage(campaign_file, campaign, written, seed=seed, out=folder)
     for name in ("jobs", "mail.log", "webhooks"):  # faults are part of the play
@@ -106,6 +115,8 @@ def rehearse(
         ),
         out=folder,
         seconds=time.monotonic() - began,
+        runs=stage.runs,
+        skipped=stage.marks_skipped(),
     )
 
 
@@ -138,6 +149,10 @@ def print_result(result: Rehearsal) -> None:
     console.print(f"\n{total} letters: " + ", ".join(f"{n} {k}" for k, n in result.letters.items()))
     for outage in result.outages:
         console.print(f"The service was down from {outage} (local time).")
+    console.print(
+        f"Jobs ran {result.runs} times; {result.skipped} more ticks of the clock were skipped,"
+        " for no job could find anything then."
+    )
     console.print()
     for promise in result.promises:
         console.print(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.promise}")

@@ -114,7 +114,8 @@ class Stage:
         for old in out.glob("resonance.db*"):
             old.unlink()
         self._campaign_file = campaign_file
-        self.ticks = 0
+        self.runs = 0  # of jobs, whatever called for them
+        self.marks_played = 0
         self.down_from: datetime | None = None
         self.outages: list[tuple[datetime, datetime]] = []
         self.edited: dict[str, tuple[datetime, datetime]] = {}  # group → when, its new start
@@ -190,14 +191,21 @@ class Stage:
             return
         for job in SCHEDULE:
             fires = next_firing(self._triggers[job.name], now - timedelta(seconds=1)) <= now
+            self.marks_played += fires
             if job.name in self._woken or fires:
                 self._run(job)
         while self._woken:
             self._run(_named(self._woken[0]))
 
+    def marks_skipped(self) -> int:
+        """How often the clock would have fired a job that provably could find nothing to do."""
+        down = sum(((up - since) for since, up in self.outages), timedelta())
+        up = self.script.ends - self.script.opens - down
+        return sum(up // job.every for job in SCHEDULE) - self.marks_played
+
     def _run(self, job: Job) -> None:
         self._woken = [name for name in self._woken if name != job.name]
-        self.ticks += 1
+        self.runs += 1
         run_job(self.service, job)
 
     def _deliver(self) -> None:

@@ -13,6 +13,7 @@ from resonance_zoom.zoom.simulator import SimMeeting, SimRegistrant
 
 AT_ONCE = timedelta(minutes=1)
 SWEPT = timedelta(minutes=11)
+SECOND_THOUGHTS = timedelta(minutes=10)  # a date edited by hand on Zoom may be taken back so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,21 @@ def _owed(
         if present:
             late = due + timedelta(minutes=15)
             yield _due_letter(stage, slug, stay, f"reminder-{days}", due, late)
+    yield from _told_of_the_edit(stage, slug, stay)
+
+
+def _told_of_the_edit(stage: Stage, slug: str, stay: Stay) -> Iterator[Owed]:
+    """Whoever had a letter with the old date, and is still registered, is told the new one."""
+    if slug not in stage.edited:
+        return
+    at, _ = stage.edited[slug]
+    told_before = any(
+        mail.at <= at and mail.recipients == (stay.email,) and stay.join_url in mail.text
+        for mail in stage.mailbox.mails
+    )
+    due = at + SECOND_THOUGHTS
+    if told_before and (stay.until is None or stay.until > due):
+        yield _due_letter(stage, slug, stay, "moved", due, due + timedelta(minutes=15))
 
 
 def _due_letter(

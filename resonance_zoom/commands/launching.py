@@ -1,0 +1,114 @@
+"""Commands before and during the campaign: rehearse it, check, plan, run it."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resonance_zoom import daemon, doctor, logs, planning
+from resonance_zoom.campaign import Campaign
+from resonance_zoom.campaign_file import load_campaign
+from resonance_zoom.commands.at_hand import as_json
+from resonance_zoom.printing import colour, print_json, say
+from resonance_zoom.service import open_service, open_zoom, utc_now
+from resonance_zoom.settings import RUN_NEEDS, ZOOM_NEEDS, Settings, load_settings
+from resonance_zoom.store.engine import Store
+
+
+@click.command()
+@click.option("--seed", default=1, show_default=True, help="Same seed, same campaign.")
+@click.option("--registrants", default=200, show_default=True, type=click.IntRange(1, 20_000))
+@click.option("--out", type=click.Path(path_type=Path), help="Where the letters are kept (.eml).")
+@as_json
+def rehearse(seed: int, registrants: int, out: Path | None, *, as_json: bool) -> None:
+    """Run the whole campaign in virtual time against a simulated Zoom."""
+    from resonance_zoom import rehearsal  # it brings the simulator, which nothing else needs
+
+    logs.configure(None)
+    settings = load_settings()
+    result = rehearsal.rehearse(
+        settings.campaign_file, seed=seed, registrants=registrants, out=out, quiet=as_json
+    )
+    if as_json:
+        print_json(result.as_json())
+    else:
+        rehearsal.print_result(result)
+    if not result.kept:
+        sys.exit(1)
+
+
+@click.command()
+@as_json
+def check(*, as_json: bool) -> None:
+    """Tell what would stop the campaign, and what to do about it."""
+    points = []
+    for point in doctor.examine(load_settings()):
+        points.append({"name": point.name, "level": point.level, "says": point.says,
+                       "remedy": point.remedy})  # fmt: skip
+        if not as_json:
+            mark = click.style(
+                "●", fg={"green": "green", "orange": "yellow", "red": "red"}[point.level]
+            )
+            click.echo(f"{mark} {point.level:6}  {point.name}: {point.says}", color=colour())
+            if point.remedy:
+                click.echo(f"            → {point.remedy}")
+    red = any(point["level"] == "red" for point in points)
+    if as_json:
+        print_json({"ok": not red, "points": points})
+    if red:
+        sys.exit(1)
+
+
+@click.command()
+@as_json
+def plan(*, as_json: bool) -> None:
+    """Show what `run` would create or change on Zoom and which letters would go; change nothing."""
+    settings = load_settings(needs=ZOOM_NEEDS)
+    campaign = load_campaign(settings.campaign_file)
+    store = Store(settings.database_url)
+    try:
+        if store.path.exists():
+            store.require_current()
+        with open_zoom(settings) as zoom:
+            found = planning.plan(store if store.path.exists() else None, zoom, campaign, utc_now())
+    finally:
+        store.close()
+    if as_json:
+        print_json(found)
+        return
+    for line in planning.sentences(found):
+        click.echo(line)
+
+
+@click.command()
+@click.option("--host", help="Where to listen; in place of HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; in place of PORT.")
+def run(host: str | None, port: int | None) -> None:
+    """Run the campaign: the daemon, until SIGTERM."""
+    settings = load_settings(needs=RUN_NEEDS)
+    logs.configure(settings.log_format)
+    settings = replace(
+        settings,
+        host=settings.host if host is None else host,
+        port=settings.port if port is None else port,
+    )
+    service = open_service(settings)
+    try:
+        daemon.run(service, ready=lambda server: _greet(settings, service.campaign, server))
+    finally:
+        service.close()
+
+
+def _greet(settings: Settings, campaign: Campaign, server: Any) -> None:
+    say(f"{campaign.name}: running on http://{server.host}:{server.port}, stop with Ctrl-C")
+    if settings.webhooks:
+        say(f"Zoom calls {settings.public_url}/webhooks/zoom")
+    else:
+        say("WEBHOOKS=off: Zoom is asked every 2 minutes")
+    if settings.smtp_url is None:
+        say(f"!! NO LETTER LEAVES THIS MACHINE: SMTP_URL is not set, letters go to"
+            f" {settings.data_dir / 'mail'}")  # fmt: skip
+    if all(group.end <= utc_now() for group in campaign.focus_groups):
+        say("!! every date of this campaign is past: nothing will be created or sent")
