@@ -4,11 +4,12 @@ BIN := .venv/bin
 SOURCES := resonance_zoom jobs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup rehearse test check format lint types floors lock clean
+.PHONY: help setup rehearse screenshots test check format lint types floors lock clean
 
 help:
 	@echo "make rehearse   run the shipped campaign in virtual time against a simulated Zoom"
 	@echo "make test       run the tests"
+	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make check      what CI runs: format, lint, types, import floors, tests"
 	@echo "make format     rewrite the code as ruff formats it"
@@ -38,7 +39,11 @@ rehearse: .venv/.runtime
 	@$(BIN)/resonance-zoom rehearse $(ARGS)
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+screenshots: .venv/.dev
+	@SCREENSHOTS=var/screenshots $(BIN)/python -m pytest tests/browser/test_pages.py
+	@echo "The pictures are in var/screenshots."
 
 check: format-check lint types floors test
 

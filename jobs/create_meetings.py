@@ -15,7 +15,18 @@ def run(service: Service) -> str:
     """
     done: Counter[str] = Counter()
     trouble: ZoomError | None = None
-    for group in service.campaign.focus_groups:
+    with service.store.read() as connection:
+        known = meetings.rows(connection)
+    wanted = [group for group in service.campaign.focus_groups if not group.cancelled]
+    for row in known:
+        if row.focus_group not in {group.slug for group in wanted} and meetings.call_off(
+            service.store, row, service.now()
+        ):
+            done["called off"] += 1
+            service.wake("deliver_letters")
+    for group in wanted:
+        if service.stopping():
+            break
         try:
             step = meetings.ensure(
                 service.store, service.zoom, service.campaign, group, service.now()

@@ -20,7 +20,7 @@ def run(service: Service) -> str:
     try:
         while service.delivery.send_one():
             sent += 1
-            if service.stopping() or _paused(service):
+            if service.stopping() or _stopped_meanwhile(service):
                 break
     except MailUnreachable as error:
         _relay_is_down(service, error)
@@ -31,7 +31,7 @@ def run(service: Service) -> str:
 
 
 def _hindrance(service: Service) -> str | None:
-    if doubt := service.guard.check(service.zoom.clock_skew):
+    if doubt := service.guard.check(service.zoom):
         return f"held: {doubt}"
     with service.store.read() as connection:
         if journal.recall(connection, journal.PAUSED):
@@ -42,9 +42,11 @@ def _hindrance(service: Service) -> str | None:
     return None
 
 
-def _paused(service: Service) -> bool:
+def _stopped_meanwhile(service: Service) -> bool:
+    """A long wave can be paused by staff, and held by the `watch` that runs beside it."""
     with service.store.read() as connection:
-        return bool(journal.recall(connection, journal.PAUSED))
+        stops = (journal.PAUSED, journal.HELD)
+        return any(journal.recall(connection, stop) for stop in stops)
 
 
 def _relay_is_down(service: Service, error: MailUnreachable) -> None:

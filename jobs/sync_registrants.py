@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from resonance_zoom import meetings, registrations
+from resonance_zoom import meetings
 from resonance_zoom.errors import ZoomError, ZoomNotFound
-from resonance_zoom.registrations import Sweep
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
+from resonance_zoom.sweep import Sweep, sweep_meeting
 
 
 def run(service: Service) -> str:
@@ -18,6 +18,8 @@ def run(service: Service) -> str:
     for row in rows:
         if row.end_at is None or row.end_at <= service.now():
             continue
+        if service.stopping():
+            break
         try:
             sentences.append(sweep(service, row).sentence())
         except ZoomError as error:
@@ -29,8 +31,9 @@ def run(service: Service) -> str:
 
 def sweep(service: Service, meeting: Any, *, gone_is_agreed: bool = False) -> Sweep:
     """Sweep one meeting; a failure has concluded nothing and goes up after it was written down."""
+    began = service.now()
     try:
-        found = registrations.sweep(
+        found = sweep_meeting(
             service.store,
             service.zoom,
             meeting,
@@ -53,20 +56,27 @@ def sweep(service: Service, meeting: Any, *, gone_is_agreed: bool = False) -> Sw
         if isinstance(error, ZoomNotFound):
             service.wake("create_meetings")
         raise
-    if found.repaired or found.gone or found.absent:
-        with service.store.write() as connection:
-            journal.note(
-                connection,
-                service.now(),
-                "sweep.repaired",
-                found.sentence(),
-                level=journal.WARNING if found.repaired or found.gone else journal.INFO,
-                focus_group=meeting.focus_group,
-                listed=found.listed,
-                repaired=found.repaired,
-                gone=found.gone,
-                absent=found.absent,
-            )
+    with service.store.write() as connection:
+        journal.note(
+            connection,
+            service.now(),
+            "sweep.repaired" if found.repaired or found.gone or found.absent else "sweep.done",
+            found.sentence(),
+            level=_level(found),
+            focus_group=meeting.focus_group,
+            listed=found.listed,
+            repaired=found.repaired,
+            gone=found.gone,
+            absent=found.absent,
+            seconds=round((service.now() - began).total_seconds(), 3),
+        )
     if found.owed:
         service.wake("deliver_letters")
     return found
+
+
+def _level(found: Sweep) -> str:
+    """A sweep that found nothing to do is a technical line: it comes every ten minutes."""
+    if found.repaired or found.gone:
+        return journal.WARNING
+    return journal.INFO if found.absent else journal.DEBUG

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 CONFIRMATION = "confirmation"
+MOVED, CANCELLED, WITHDRAWN = "moved", "cancelled", "withdrawn"
 REMINDER_STOPS_BEFORE_START = timedelta(hours=1)
 EARLIER_REMINDER_STOPS_BEFORE_NEXT = timedelta(hours=24)
 
@@ -35,6 +36,20 @@ class Organiser:
 
 
 @dataclass(frozen=True, slots=True)
+class Notices:
+    """What the pages say of personal data and of who answers for them; None: a neutral sentence."""
+
+    controller: str | None = None
+    purpose: str | None = None
+    basis: str | None = None
+    recipients: str | None = None
+    contact: str | None = None
+    publisher: str | None = None
+    director: str | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A reminder's window: it may leave from `at` on and is worth sending before `until` (UTC)."""
 
@@ -55,6 +70,7 @@ class FocusGroup:
     timezone: ZoneInfo
     agenda: str = ""
     capacity: int | None = None
+    cancelled: bool = False
 
     @property
     def start(self) -> datetime:
@@ -83,6 +99,9 @@ class Campaign:
     reminder_days_before: tuple[int, ...] = (7, 1)
     reminder_send_at: time = field(default=time(9, 0))
     keep_days_after_last: int = 30
+    about: str = ""
+    invited: str = ""
+    notices: Notices = field(default=Notices())
 
     def focus_group(self, slug: str) -> FocusGroup | None:
         """The group of that slug, None when the file has none."""
@@ -108,10 +127,22 @@ class Campaign:
         return self.confirmation in {"ours", "both"}
 
     @property
+    def keep_until(self) -> date:
+        """The local day on which personal data are erased."""
+        last = max(group.end for group in self.focus_groups)
+        return last.astimezone(self.timezone).date() + timedelta(days=self.keep_days_after_last)
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the campaign is over for good: personal links end, data are erased (UTC)."""
+        return _utc(self.keep_until, time(), self.timezone)
+
+    @property
     def letter_kinds(self) -> tuple[str, ...]:
-        """The letters of this campaign, in the order in which a registrant gets them."""
+        """The letters of this campaign, in the order in which a registrant may get them."""
         reminders = (reminder_kind(n) for n in sorted(self.reminder_days_before, reverse=True))
-        return ((CONFIRMATION,) if self.sends_confirmations else ()) + tuple(reminders)
+        first = (CONFIRMATION,) if self.sends_confirmations else ()
+        return (*first, *reminders, MOVED, CANCELLED, WITHDRAWN)
 
     def reminders(self, start: datetime) -> tuple[Due, ...]:
         """When each reminder of a meeting at `start` (UTC) may leave, the earliest first.

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from resonance_zoom import campaign_rules, campaign_schema
-from resonance_zoom.campaign import Campaign, FocusGroup, Organiser
+from resonance_zoom.campaign import Campaign, FocusGroup, Notices, Organiser
 from resonance_zoom.campaign_schema import CampaignFile, KeyPath, Unreadable
 from resonance_zoom.errors import CampaignFileError
 from resonance_zoom.toml_lines import key_lines, line_of
@@ -169,4 +169,9 @@ def _campaign(file: CampaignFile) -> Campaign:
         reminder_days_before=tuple(file.reminders.days_before),
         reminder_send_at=file.reminders.send_at,
         keep_days_after_last=file.privacy.keep_days_after_last,
+        about=file.campaign.about,
+        invited=file.campaign.invited,
+        notices=Notices(
+            **file.privacy.model_dump(exclude={"keep_days_after_last"}), **file.legal.model_dump()
+        ),
     )

@@ -159,6 +159,8 @@ class CampaignTable(_Table):
     zoom_host: Annotated[str, AfterValidator(_zoom_host)] = Field(examples=['"host@example.org"'])
     approval: Literal["automatic", "manual"] = "automatic"
     confirmation: Literal["ours", "zoom", "both"] = "ours"
+    about: str = Field(default="", examples=['"""What the campaign is for."""'])
+    invited: str = Field(default="", examples=['"""Who is invited."""'])
 
 
 class OrganiserTable(_Table):
@@ -184,6 +186,21 @@ class PrivacyTable(_Table):
     keep_days_after_last: Annotated[int, AfterValidator(_between(1, 3650, "days"))] = Field(
         default=30, examples=["30"]
     )
+    controller: Line | None = Field(default=None, examples=['"Association Résonance, Tours"'])
+    purpose: Line | None = Field(default=None, examples=['"Organiser les rencontres"'])
+    basis: Line | None = Field(default=None, examples=['"Votre consentement"'])
+    recipients: Line | None = Field(default=None, examples=['"L’équipe d’organisation et Zoom"'])
+    contact: Annotated[str, AfterValidator(_email)] | None = Field(
+        default=None, examples=['"donnees@example.org"']
+    )
+
+
+class LegalTable(_Table):
+    """[legal], optional: the legal notices of the pages"""
+
+    publisher: Line | None = Field(default=None, examples=['"Association Résonance, Tours"'])
+    director: Line | None = Field(default=None, examples=['"Camille Martin"'])
+    host: Line | None = Field(default=None, examples=['"Hébergeur, adresse, téléphone"'])
 
 
 class FocusGroupTable(_Table):
@@ -198,6 +215,7 @@ class FocusGroupTable(_Table):
         default=None, examples=["40"]
     )
     agenda: str = Field(default="", examples=['"""What the group is about."""'])
+    cancelled: bool = Field(default=False, examples=["true"])
 
 
 class CampaignFile(_Table):
@@ -207,6 +225,7 @@ class CampaignFile(_Table):
     organiser: OrganiserTable = Field(examples=["[organiser]"])
     reminders: RemindersTable = Field(default=RemindersTable(), examples=["[reminders]"])
     privacy: PrivacyTable = Field(default=PrivacyTable(), examples=["[privacy]"])
+    legal: LegalTable = Field(default=LegalTable(), examples=["[legal]"])
     focus_group: Annotated[list[FocusGroupTable], AfterValidator(_not_empty("[[focus_group]]"))] = (
         Field(examples=["[[focus_group]]"])
     )
@@ -218,6 +237,7 @@ _TABLES: dict[tuple[str, ...], type[_Table]] = {
     ("organiser",): OrganiserTable,
     ("reminders",): RemindersTable,
     ("privacy",): PrivacyTable,
+    ("legal",): LegalTable,
     ("focus_group",): FocusGroupTable,
 }
 
@@ -256,6 +276,8 @@ def _sentence(error: ErrorDetails) -> str:
             return f"{shown(value)} is not known; write {words}"
         case "string_type":
             return _not_a_text(value)
+        case "bool_type":
+            return f"{shown(value)} must be true or false, without quotes"
         case "int_type":
             return f"{shown(value)} must be a whole number, without quotes or a unit"
         case "date_type":

@@ -3,12 +3,13 @@
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 from jobs.clock import Heartbeat
 from resonance_zoom import delivery
-from resonance_zoom.errors import ResonanceError
+from resonance_zoom.errors import DatabaseBusy, ResonanceError
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 from resonance_zoom.web.app import make_app
@@ -27,7 +28,7 @@ def start_up(service: Service) -> None:
     now = service.now()
     with service.store.write() as connection:
         last = journal.last_alive(connection)
-        recovered = delivery.recover(connection, now)
+        recovered = delivery.recover(connection, service.campaign, now)
         journal.note(
             connection,
             now,
@@ -65,6 +66,9 @@ def run(service: Service, *, ready: Callable[[WebServer], None] = lambda _server
         log.info("stopping")
         server.stop()
         heartbeat.stop()
-        with service.store.write() as connection:
-            journal.alive(connection, service.now())
-            journal.note(connection, service.now(), "service.stopped", "stopped")
+        # Whoever holds the database now must not turn a clean end into a failed one.
+        with suppress(DatabaseBusy):
+            service.delivery.settle()
+            with service.store.write() as connection:
+                journal.alive(connection, service.now())
+                journal.note(connection, service.now(), "service.stopped", "stopped")

@@ -5,12 +5,12 @@ between is `in_doubt`. After a crash nothing is guessed: see `settle_doubt`.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from resonance_zoom.campaign import CONFIRMATION, Campaign
+from resonance_zoom.campaign import CANCELLED, CONFIRMATION, MOVED, Campaign, reminder_kind
 from resonance_zoom.correspondence import Composer
 from resonance_zoom.errors import (
     MailDeferred,
@@ -27,6 +27,7 @@ from resonance_zoom.store.engine import Store
 from resonance_zoom.store.outbox import Claim
 
 MAX_ATTEMPTS = 12
+STEP_ASIDE = timedelta(minutes=10)
 
 
 class Delivery:
@@ -46,12 +47,14 @@ class Delivery:
         self.composer = composer
         self.postman = postman
         self.now = now
+        self._outcomes: list[Callable[[Connection], None]] = []  # known here, not yet written
 
     def send_one(self) -> bool:
         """Deal with the letter that has been ready for longest. False: there is none.
 
         Raises MailUnreachable when the relay cannot be spoken to; the letter at hand is queued.
         """
+        self.settle()
         with self.store.read() as connection:
             if outbox.next_ready(connection, self.now()) is None:
                 return False
@@ -60,6 +63,20 @@ class Delivery:
         if claim is not None:
             self._send(claim)
         return True
+
+    def settle(self) -> None:
+        """Write what became of letters while the database was busy.
+
+        Otherwise a letter that was accepted would stand in `sending`, and go again after a restart.
+        """
+        while self._outcomes:
+            with self.store.write() as connection:
+                self._outcomes[0](connection)
+            self._outcomes.pop(0)
+
+    def _became(self, outcome: Callable[[Connection], None]) -> None:
+        self._outcomes.append(outcome)
+        self.settle()
 
     def _claim(self) -> Claim | None:
         now = self.now()
@@ -93,6 +110,7 @@ class Delivery:
                 person=person,
                 meeting=claim.meeting,
                 others=claim.others,
+                told_start=claim.told_start,
                 message_id=message_id(self.campaign, claim),
                 date=self.now(),
             )
@@ -104,7 +122,7 @@ class Delivery:
         except MailRefused as error:
             self._failed(claim, "refused", str(error))
         except (MailDeferred, MailUnreachable) as error:
-            self._put_back(claim, str(error))
+            self._put_back(claim, error)
             if isinstance(error, MailUnreachable):
                 raise
         except ResonanceError as error:
@@ -112,35 +130,52 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 — the loop's one catch: a bad letter steps aside
             self._failed(claim, "error", f"{type(error).__name__}: {error}")
         else:
-            with self.store.write() as connection:
-                outbox.sent(connection, letter.id, now=self.now(), reply=accepted.reply)
-                self._note(connection, claim, "letter.sent", accepted.reply)
+            self._sent(claim, accepted.reply)
+
+    def _sent(self, claim: Claim, reply: str) -> None:
+        now = self.now()
+
+        def outcome(connection: Connection) -> None:
+            outbox.sent(connection, letter_id(claim), now=now, reply=reply)
+            self._note(connection, claim, "letter.sent", reply)
+
+        self._became(outcome)
 
     def _in_doubt(self, claim: Claim, words: str) -> None:
-        with self.store.write() as connection:
+        def outcome(connection: Connection) -> None:
             outbox.doubt(connection, letter_id(claim), reason="answer_lost", detail=words)
             self._note(connection, claim, "letter.in_doubt", words, journal.WARNING)
-            settle_doubt(connection, claim.letter, self.now())
+            settle_doubt(connection, self.campaign, claim.letter, self.now())
+
+        self._became(outcome)
 
     def _failed(self, claim: Claim, reason: str, words: str) -> None:
-        with self.store.write() as connection:
+        def outcome(connection: Connection) -> None:
             outbox.failed(connection, letter_id(claim), reason=reason, detail=words)
             self._note(connection, claim, "letter.failed", words, journal.ERROR, reason=reason)
 
-    def _put_back(self, claim: Claim, words: str) -> None:
+        self._became(outcome)
+
+    def _put_back(self, claim: Claim, error: MailDeferred | MailUnreachable) -> None:
         letter: Any = claim.letter
-        attempts = letter.attempts + 1
-        if attempts >= MAX_ATTEMPTS:
+        attempts, words = letter.attempts + 1, str(error)
+        ready_at = outbox.retry_at(self.now(), attempts)
+        if isinstance(error, MailUnreachable):
+            # The relay's trouble is none of the letter's: it steps aside and is never given up.
+            ready_at = min(ready_at, self.now() + STEP_ASIDE)
+        elif attempts >= MAX_ATTEMPTS:
             self._failed(claim, "deferred", f"after {attempts} attempts: {words}")
             return
-        ready_at = outbox.retry_at(self.now(), attempts)
-        with self.store.write() as connection:
+
+        def outcome(connection: Connection) -> None:
             outbox.put_back(
                 connection, letter.id, ready_at=ready_at, reason="deferred", detail=words
             )
             self._note(
                 connection, claim, "letter.deferred", words, journal.WARNING, again_at=ready_at
             )
+
+        self._became(outcome)
 
     def _note(
         self,
@@ -184,25 +219,25 @@ def drop(connection: Connection, claim: Claim, reason: str, now: datetime) -> No
         note_letter(connection, letter, now, "letter.dropped", words, level, reason=reason)
 
 
-def recover(connection: Connection, now: datetime) -> int:
+def recover(connection: Connection, campaign: Campaign, now: datetime) -> int:
     """After a crash: letters found in `sending` are in doubt, and settled by their kind."""
     found = outbox.found_sending(connection)
     for letter in found:
         outbox.doubt(connection, int(letter.id), reason="crashed", detail="")
         words = outbox.REASONS["crashed"]
         note_letter(connection, letter, now, "letter.in_doubt", words, journal.WARNING)
-        settle_doubt(connection, letter, now)
+        settle_doubt(connection, campaign, letter, now)
     return len(found)
 
 
-def settle_doubt(connection: Connection, letter: Any, now: datetime) -> None:
-    """A confirmation or the last reminder goes once more under the same Message-ID; others wait.
+def settle_doubt(connection: Connection, campaign: Campaign, letter: Any, now: datetime) -> None:
+    """What people cannot do without goes once more under the same Message-ID; others wait.
 
-    Losing the link is worse than reading it twice; for an early reminder it is the other way round.
+    Losing the link, or a move, is worse than reading it twice; for an early reminder it is not.
     """
-    again = letter.kind in {CONFIRMATION, "reminder-1"} and outbox.once_more(
-        connection, letter.id, now=now
-    )
+    last = {reminder_kind(days) for days in sorted(campaign.reminder_days_before)[:1]}
+    needed = letter.kind in {CONFIRMATION, MOVED, CANCELLED} | last
+    again = needed and outbox.once_more(connection, letter.id, now=now)
     words = (
         "it goes once more under the same Message-ID"
         if again

@@ -4,6 +4,9 @@ Three states are compared field by field: what the file wants, what we last wrot
 what Zoom holds. Wanted ≠ applied: the file changed, Zoom is patched. Applied ≠ held: somebody
 edited the meeting by hand on Zoom; it is told and left, and letters follow what Zoom holds.
 
+A new date in the file waits for ten minutes before anybody hears of it, because a typo is often
+corrected at once; so does a group that is taken out of the file or marked `cancelled = true`.
+
     (no row) ──intent committed──▶ intended ──found by reference, or created──▶ open
                                       │ two found                    404 twice │ ▲ found again
                                       ▼                                        ▼ │
@@ -12,12 +15,13 @@ edited the meeting by hand on Zoom; it is told and left, and letters follow what
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
+from resonance_zoom import notices
 from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.errors import ZoomNotFound, ZoomUnreachable
 from resonance_zoom.store import journal
@@ -32,6 +36,9 @@ from resonance_zoom.zoom.payloads import (
     MeetingSummary,
 )
 
+SECOND_THOUGHTS = timedelta(minutes=10)
+MOVES = ("start_time", "duration")
+CALLED_OFF = {"cancelled": True}
 ASK_AGAIN = timedelta(hours=6)  # 100 creates and updates per host and day are all that Zoom grants
 INTENDED, OPEN, MISSING, DUPLICATE = "intended", "open", "missing", "duplicate"
 COMPARED_SETTINGS = (
@@ -123,7 +130,7 @@ class Step:
     """What would be done for one group, or was.
 
     `action`: create, adopt, change, keep, past, missing or duplicate. `asks_again`: what Zoom
-    refused is due to be asked for once more.
+    refused is due to be asked for once more. `waits`: fields that the file has changed too lately.
     """
 
     focus_group: str
@@ -132,12 +139,17 @@ class Step:
     differences: tuple[Difference, ...] = ()
     problem: str | None = None
     asks_again: bool = False
+    waits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def changes(self) -> dict[str, Any]:
         """The fields to patch: what the file wants anew, never what was edited by hand."""
         causes = {"file", "refused"} if self.asks_again else {"file"}
-        return {d.field: d.wanted for d in self.differences if d.cause in causes}
+        return {
+            d.field: d.wanted
+            for d in self.differences
+            if d.cause in causes and d.field not in self.waits
+        }
 
 
 def step_for(
@@ -197,9 +209,18 @@ def step_for(
     )
     if group.start <= now:
         return replace(step, action="past"), held
+    if step.action == "keep":
+        step = replace(step, waits=_unsettled(step, known, now))
     if step.action == "keep" and step.changes:
         return replace(step, action="change"), held
     return step, held
+
+
+def _unsettled(step: Step, row: Any, now: datetime) -> dict[str, Any]:
+    """The new date and length that we have seen in the file for less than ten minutes."""
+    edit = {name: value for name, value in step.changes.items() if name in MOVES}
+    settled = row.edit == edit and row.edited_at <= now - SECOND_THOUGHTS
+    return {} if settled else edit
 
 
 def with_reference(listing: list[MeetingSummary], reference: str) -> list[MeetingSummary]:
@@ -245,8 +266,67 @@ def ensure(
         refused = (*refused, *changes)
     refused = tuple({name: 1 for name in refused if fields_of(held)[name] != want[name]})
     applied = want if step.action != "past" else (row.applied if row else None)
+    if row is not None and step.waits:
+        applied = {**want, **{name: row.applied[name] for name in step.waits}}
     _save(store, group, held, step, now, applied=applied, refused=refused, patched=bool(changes))
     return step
+
+
+def call_off(store: Store, row: Any, now: datetime) -> bool:
+    """A group was taken out of the file: after ten minutes its registrants are told. True: now.
+
+    The meeting on Zoom is left: nothing here ever deletes one. Somebody must, or people go on
+    registering (each is told at once that it does not take place).
+    """
+    if row.cancelled_at is not None or (row.end_at is not None and row.end_at <= now):
+        return False
+    with store.write() as connection:
+        this = meetings.c.focus_group == row.focus_group
+        if row.edit != CALLED_OFF:
+            values = {"edit": CALLED_OFF, "edited_at": now}
+            connection.execute(update(meetings).where(this).values(**values))
+            _note_edit(connection, row.focus_group, CALLED_OFF, now)
+            return False
+        if row.edited_at > now - SECOND_THOUGHTS:
+            return False
+        connection.execute(update(meetings).where(this).values(cancelled_at=now, edit=None))
+        called_off: Any = row_in(connection, row.focus_group)
+        told = notices.owe_cancelled(connection, called_off, now) if row.start_at else 0
+        journal.note(
+            connection,
+            now,
+            "meeting.cancelled",
+            f"called off in the file; {told} registrants are told. Delete meeting"
+            f" {row.zoom_meeting_id} on zoom.us, or people go on registering",
+            level=journal.WARNING,
+            focus_group=row.focus_group,
+            zoom_meeting_id=row.zoom_meeting_id,
+            told=told,
+        )
+    return True
+
+
+def settles_at(connection: Connection) -> datetime | None:
+    """When the next edit of the file has stood for long enough to be acted on."""
+    edited = select(func.min(meetings.c.edited_at)).where(meetings.c.edit.is_not(None))
+    first = connection.execute(edited).scalar()
+    return first + SECOND_THOUGHTS if first else None
+
+
+def _note_edit(
+    connection: Connection, focus_group: str, edit: Mapping[str, Any], now: datetime
+) -> None:
+    journal.note(
+        connection,
+        now,
+        "meeting.edit_seen",
+        "the file "
+        + ("calls the meeting off" if edit == CALLED_OFF else f"says {dict(edit)}")
+        + f"; acted on at {now + SECOND_THOUGHTS:%H:%M} UTC unless it is corrected",
+        focus_group=focus_group,
+        edit=edit,
+        acts_at=now + SECOND_THOUGHTS,
+    )
 
 
 def row_of(store: Store, focus_group: str) -> Row[tuple[Any, ...]] | None:
@@ -258,6 +338,11 @@ def row_of(store: Store, focus_group: str) -> Row[tuple[Any, ...]] | None:
 def row_in(connection: Connection, focus_group: str) -> Row[tuple[Any, ...]] | None:
     """The same, within a transaction."""
     return connection.execute(select(meetings).where(meetings.c.focus_group == focus_group)).first()
+
+
+def rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
+    """Everything known of meetings, also of groups that the file no longer has."""
+    return list(connection.execute(select(meetings).order_by(meetings.c.start_at)))
 
 
 def open_rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
@@ -384,6 +469,9 @@ def _save(
     with store.write() as connection:
         row = connection.execute(select(meetings).where(meetings.c.focus_group == group.slug)).one()
         moved = row.start_at is not None and row.start_at != start
+        edit = dict(step.waits) or None
+        if edit and edit != row.edit:
+            _note_edit(connection, group.slug, edit, now)
         connection.execute(
             update(meetings)
             .where(meetings.c.focus_group == group.slug)
@@ -402,9 +490,18 @@ def _save(
                 revision=row.revision + moved,
                 checked_at=now,
                 missing_since=None,
+                edit=edit,
+                edited_at=row.edited_at if edit == row.edit else now,
+                cancelled_at=None,
+                former_start=row.start_at if moved else row.former_start,
+                former_end=row.end_at if moved else row.former_end,
+                dial_in=[[line.number, line.country] for line in held.dial_in],
             )
         )
-        for line in _news(row, step, problem, held, moved=moved):
+        told = _tell_of_move(connection, group.slug, now, patched=patched) if moved else 0
+        if row.cancelled_at is not None:
+            _note_restored(connection, group.slug, now)
+        for line in _news(row, step, problem, held, moved=moved, told=told):
             journal.note(
                 connection,
                 now,
@@ -414,6 +511,24 @@ def _save(
                 focus_group=group.slug,
                 **line.data,
             )
+
+
+def _tell_of_move(connection: Connection, focus_group: str, now: datetime, *, patched: bool) -> int:
+    """Owe the letters. Our own move has waited; one by hand on Zoom still may be taken back."""
+    due_at = now if patched else now + SECOND_THOUGHTS
+    return notices.owe_moved(connection, row_in(connection, focus_group), now, due_at=due_at)
+
+
+def _note_restored(connection: Connection, focus_group: str, now: datetime) -> None:
+    journal.note(
+        connection,
+        now,
+        "meeting.restored",
+        "the meeting is in the file again; those who were told that it is called off must be told"
+        f" so: resonance-zoom letters --focus-group {focus_group} --kind cancelled",
+        level=journal.WARNING,
+        focus_group=focus_group,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,7 +543,7 @@ _DONE = {"create": "created", "adopt": "adopted", "change": "changed"}
 
 
 def _news(
-    row: Any, step: Step, problem: str | None, held: Meeting, *, moved: bool
+    row: Any, step: Step, problem: str | None, held: Meeting, *, moved: bool, told: int
 ) -> Iterator[_Line]:
     """What is new since the last comparison."""
     if step.action in _DONE:
@@ -447,8 +562,8 @@ def _news(
             "meeting.moved",
             journal.WARNING,
             f"the meeting moved from {was:%Y-%m-%d %H:%M} to {start:%Y-%m-%d %H:%M} UTC;"
-            " letters follow",
-            {"was": was, "start": start},
+            f" letters follow, {told} registrants are told",
+            {"was": was, "start": start, "told": told},
         )
     before = row.held or {}
     for d in step.differences:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from resonance_zoom import meetings
+from resonance_zoom import meetings, notices
 from resonance_zoom.campaign import CONFIRMATION, Campaign
 from resonance_zoom.meetings import Step
 from resonance_zoom.store import outbox, people
@@ -22,6 +22,7 @@ _VERBS = {
     "change": "change",
     "keep": "leave as it is",
     "past": "nothing: the date is past",
+    "call_off": "call off (the meeting itself must be deleted on zoom.us)",
     "missing": "nothing: the meeting is gone from Zoom",
     "duplicate": "nothing: several meetings carry the reference",
 }
@@ -35,8 +36,10 @@ def plan(
     `store` is None before the first run. Raises ZoomError when Zoom cannot be asked.
     """
     listing = zoom.list_meetings(campaign.zoom_host)
-    groups = []
+    groups = _called_off(store, campaign, now)
     for group in campaign.focus_groups:
+        if group.cancelled:
+            continue
         row = meetings.row_of(store, group.slug) if store else None
         step, held = meetings.step_for(zoom, campaign, group, row, now, listing=listing)
         start = held.start_time if held and held.start_time else group.start
@@ -52,13 +55,48 @@ def plan(
                     for difference in step.differences
                 ],
                 "problem": step.problem,
+                "told": _told_of_move(store, step, group.slug),
                 "letters": _letters(store, zoom, campaign, group.slug, held, start, now),
             }
         )
     return {"campaign": campaign.slug, "now": f"{now:%Y-%m-%dT%H:%M:%SZ}", "focus_groups": groups}
 
 
+def _called_off(store: Store | None, campaign: Campaign, now: datetime) -> list[dict[str, Any]]:
+    """The groups that the file no longer has, or marks as cancelled, and whose people know."""
+    if store is None:
+        return []
+    kept = {group.slug for group in campaign.focus_groups if not group.cancelled}
+    with store.read() as connection:
+        return [
+            {
+                "slug": row.focus_group,
+                "title": row.topic,
+                "start": f"{row.start_at:%Y-%m-%dT%H:%M:%SZ}",
+                "action": "call_off",
+                "zoom_meeting_id": row.zoom_meeting_id,
+                "differences": [],
+                "problem": None,
+                "told": len(people.active_people(connection, row.focus_group)),
+                "letters": [],
+            }
+            for row in meetings.open_rows(connection)
+            if row.focus_group not in kept and row.cancelled_at is None and row.end_at > now
+        ]
+
+
+def _told_of_move(store: Store | None, step: Step, slug: str) -> int:
+    """How many people will be told that the date was moved in the file."""
+    moved = next((d for d in step.differences if d.field == "start_time"), None)
+    if store is None or moved is None or moved.cause != "file" or step.action == "past":
+        return 0
+    with store.read() as connection:
+        return notices.people_to_tell(connection, slug, datetime.fromisoformat(moved.wanted))
+
+
 def _fate(step: Step, field: str) -> str:
+    if field in step.waits:
+        return "change"
     return "change" if step.action != "past" and field in step.changes else "leave"
 
 
@@ -149,6 +187,12 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
                 f" the file wants {_short(difference['wanted'])}"
                 + (" (edited by hand on Zoom)" if difference["cause"] == "by_hand" else "")
                 + (" (Zoom did not apply it)" if difference["cause"] == "refused" else "")
+            )
+        if group["told"]:
+            who = "1 person" if group["told"] == 1 else f"{group['told']} people"
+            yield (
+                f"  !! {who} will be told, ten minutes after the edit;"
+                " until then it can be taken back"
             )
         for letter in group["letters"]:
             due = f"{letter['due_at'][:10]} {letter['due_at'][11:16]} UTC"

@@ -11,17 +11,17 @@ follows from the set, never from the order in which they came:
         └──────────────▶ approved        a later registration starts a new episode
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
+from resonance_zoom import notices
 from resonance_zoom.campaign import CONFIRMATION, Campaign
 from resonance_zoom.errors import NotFound
 from resonance_zoom.store import journal, outbox, people
-from resonance_zoom.store.engine import Store
 from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.protocol import event_key
 
@@ -34,20 +34,9 @@ REGISTRATION_EVENTS = {
 CREATED = "meeting.registration_created"
 LISTED, UNLISTED = "listed", "unlisted"  # what a sweep saw, beside Zoom's own event names
 WITHDRAWN = "withdrawn"  # staff gave the place up
-LISTINGS = ("approved", "pending", "denied")
-SETTLED = timedelta(minutes=15)  # Zoom's lists may lag behind its own events
 SAME_MOMENT = timedelta(minutes=2)  # `create_time` and the stamp of the event, for one act
-BETWEEN_LISTINGS = timedelta(minutes=10)
-_ACTIVE = ("approved", "pending")
+ACTIVE = ("approved", "pending")  # who holds a place
 _TIE = {"pending": 0, "approved": 1, "denied": 2, "cancelled": 3}  # a cancellation wins a tie
-
-
-class Listing(Protocol):
-    """The part of the Zoom client that a sweep needs."""
-
-    def registrant_pages(self, meeting_id: int, status: str) -> Iterator[list[Registrant]]:
-        """Every page of one status; raises in mid-listing when a page cannot be had."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +91,10 @@ def state_of(events: Iterable[Event]) -> State:
     state: State | None = None
     lost_by = ""
     for event in sorted(set(events), key=_order):
-        active = event.status in _ACTIVE
+        active = event.status in ACTIVE
         if state is None:
             state = _first(event)
-        elif active and state.status not in _ACTIVE and not _same_again(event, state, lost_by):
+        elif active and state.status not in ACTIVE and not _same_again(event, state, lost_by):
             state = replace(_first(event), episode=state.episode + 1)
         elif active:
             state = replace(
@@ -231,9 +220,12 @@ def learn(
     if not kept:
         return Outcome(new=False)
     before = people.person(connection, group, folded)
-    state = state_of(_event(row) for row in people.history(connection, group, folded))
+    told = people.history(connection, group, folded)
+    state = state_of(_event(row) for row in told)
     person = people.save(connection, group, folded, {**state.columns(), "absent_since": None})
-    owed = _owe_confirmation(connection, person, state, meeting, campaign, now)
+    owed = not _knows_the_link(connection, person, state, told) and _owe_confirmation(
+        connection, person, state, meeting, campaign, now
+    )
     was = before.status if before else None
     changed = was != state.status or (before is not None and before.episode != state.episode)
     journal.note(
@@ -259,7 +251,7 @@ def learn(
 def active_person(connection: Connection, focus_group: str, email: str) -> Any:
     """The registrant who holds a place. Raises NotFound when nobody of that address does."""
     row: Any = people.person(connection, focus_group, people.fold(email))
-    if row is None or row.status not in _ACTIVE:
+    if row is None or row.status not in ACTIVE:
         raise NotFound(
             f"{email} holds no place in {focus_group}",
             remedy=f"See: resonance-zoom registrants --focus-group {focus_group}",
@@ -272,10 +264,10 @@ def withdrawn(
 ) -> Outcome:
     """A person's place was given up through us: the same as if Zoom had told it."""
     left = Registrant(person.registrant_id or "", person.email, "", "", "cancelled", None)
-    notification = Notification(WITHDRAWN, _ms(now), meeting.zoom_meeting_id, left)
+    notification = Notification(WITHDRAWN, milliseconds(now), meeting.zoom_meeting_id, left)
     event = Event(
         event=WITHDRAWN,
-        event_ts=_ms(now),
+        event_ts=milliseconds(now),
         source="staff",
         status="cancelled",
         registrant_id=left.id,
@@ -301,6 +293,20 @@ def _sentence(event: Event, was: str | None, state: State) -> str:
     return f"{told}: {state.status}" + (f" (was {was})" if was else "")
 
 
+def _knows_the_link(connection: Connection, person: int, state: State, told: Iterable[Any]) -> bool:
+    """Whether the link of this very registration has left already.
+
+    What happened before the registration may be told after it, and makes it another episode.
+    """
+    began = milliseconds(state.registered_at)
+    known = [
+        row.received_at
+        for row in told
+        if row.event_ts >= began and row.join_url and row.join_url == state.join_url
+    ]
+    return bool(known) and outbox.left_since(connection, person, CONFIRMATION, min(known))
+
+
 def _owe_confirmation(
     connection: Connection,
     person: int,
@@ -309,6 +315,8 @@ def _owe_confirmation(
     campaign: Campaign,
     now: datetime,
 ) -> bool:
+    if meeting.cancelled_at is not None:
+        return notices.owe_cancelled(connection, meeting, now) > 0
     if state.status != "approved" or not campaign.sends_confirmations:
         return False
     if meeting.end_at is None or now >= meeting.end_at:
@@ -328,181 +336,6 @@ def _owe_confirmation(
     return letter is not None
 
 
-@dataclass(slots=True)
-class Sweep:
-    """What a sweep of one meeting saw and repaired. `complete`: every page of every list came."""
-
-    focus_group: str
-    complete: bool = False
-    listed: int = 0
-    repaired: int = 0
-    refreshed: int = 0
-    absent: int = 0
-    gone: int = 0
-    withheld: int = 0
-    owed: int = 0
-    seen: set[str] = field(default_factory=set)
-
-    def sentence(self) -> str:
-        """What it did, for staff."""
-        parts = [f"{self.listed} listed"]
-        counted = (
-            ("repaired", self.repaired),
-            ("refreshed", self.refreshed),
-            ("absent, asked again later", self.absent),
-            ("gone", self.gone),
-            ("gone, waiting for a yes", self.withheld),
-        )
-        parts += [f"{count} {what}" for what, count in counted if count]
-        return f"{self.focus_group}: " + ", ".join(parts)
-
-
-def sweep(
-    store: Store,
-    zoom: Listing,
-    meeting: Any,
-    campaign: Campaign,
-    now: Callable[[], datetime],
-    *,
-    gone_is_agreed: bool = False,
-) -> Sweep:
-    """List approved, pending and denied at Zoom, every page, and repair what we know of them.
-
-    What a page shows is used at once. Absence counts only after a complete listing, and only the
-    second in a row, ten minutes or more after the first, concludes that somebody is gone; more than
-    three (or a tenth) at once wait for `gone_is_agreed`. A fault in mid-listing goes up after what
-    came before it was kept.
-    """
-    began, found = now(), Sweep(meeting.focus_group)
-    for status in LISTINGS:
-        for page in zoom.registrant_pages(meeting.zoom_meeting_id, status):
-            with store.write() as connection:
-                _page_came(connection, page, status, found, meeting, campaign, began, now())
-    found.complete = True
-    with store.write() as connection:
-        _conclude(connection, found, meeting, campaign, began, gone_is_agreed=gone_is_agreed)
-    return found
-
-
-def _page_came(
-    connection: Connection,
-    page: Sequence[Registrant],
-    status: str,
-    found: Sweep,
-    meeting: Any,
-    campaign: Campaign,
-    began: datetime,
-    now: datetime,
-) -> None:
-    # One person may hold two of Zoom's registrations: the newest speaks, an approved one first.
-    newest = {people.fold(listed.email): listed for listed in sorted(page, key=_created)}
-    fresh = {folded: listed for folded, listed in newest.items() if folded not in found.seen}
-    known = people.people_of(connection, meeting.focus_group, fresh.keys())
-    found.listed += len(page)
-    found.seen |= fresh.keys()
-    back = [row.id for row in known.values() if row.absent_since is not None]
-    people.mark_absent(connection, back, None)
-    for folded, registrant in fresh.items():
-        listed = replace(registrant, status=status)
-        row = known.get(folded)
-        event_ts = _listed_ts(listed, row, began)
-        if event_ts is None:
-            continue
-        event = Event(
-            event=LISTED,
-            event_ts=event_ts,
-            source="sweep",
-            status=status,
-            registrant_id=listed.id,
-            email=listed.email,
-            first_name=listed.first_name,
-            last_name=listed.last_name,
-            join_url=listed.join_url,
-            create_time=listed.create_time,
-        )
-        key = event_key(Notification(LISTED, event_ts, meeting.zoom_meeting_id, listed))
-        outcome = learn(connection, event, key, meeting, campaign, now)
-        found.repaired += outcome.changed
-        found.refreshed += outcome.new and not outcome.changed
-        found.owed += outcome.owed
-
-
-def _listed_ts(listed: Registrant, row: Any | None, began: datetime) -> int | None:
-    """The stamp under which a listing's line is news, None when it is none (or may be lagging)."""
-    created = _ms(listed.create_time) if listed.create_time else None
-    if row is None:
-        return created or _ms(began)
-    if row.status == listed.status:
-        same = (row.join_url == listed.join_url or not listed.join_url) and (
-            row.first_name,
-            row.last_name,
-        ) == (listed.first_name, listed.last_name)
-        return None if same else _ms(began)
-    if row.status == "pending" and listed.status == "approved":
-        return _ms(began)
-    if listed.status in _ACTIVE and created and created > row.decided_ts:
-        return created
-    return _ms(began) if row.decided_ts < _ms(began - SETTLED) else None
-
-
-def _conclude(
-    connection: Connection,
-    found: Sweep,
-    meeting: Any,
-    campaign: Campaign,
-    began: datetime,
-    *,
-    gone_is_agreed: bool,
-) -> None:
-    active = people.active_people(connection, meeting.focus_group)
-    lacking = [
-        row
-        for row in active
-        if row.email_folded not in found.seen and row.decided_ts < _ms(began - SETTLED)
-    ]
-    newly = [row.id for row in lacking if row.absent_since is None]
-    people.mark_absent(connection, newly, began)
-    found.absent = len(newly)
-    gone = [
-        row
-        for row in lacking
-        if row.absent_since is not None and began - row.absent_since >= BETWEEN_LISTINGS
-    ]
-    if len(gone) > max(3, len(active) // 10) and not gone_is_agreed:
-        found.withheld = len(gone)
-        journal.note(
-            connection,
-            began,
-            "sweep.many_gone",
-            f"{len(gone)} of {len(active)} registrants are no longer in Zoom's lists;"
-            " nothing is concluded before somebody agrees:"
-            f" resonance-zoom sync {meeting.focus_group} --agree-gone",
-            level=journal.ERROR,
-            focus_group=meeting.focus_group,
-            gone=len(gone),
-            active=len(active),
-        )
-        return
-    for row in gone:
-        event = Event(
-            event=UNLISTED,
-            event_ts=_ms(began),
-            source="sweep",
-            status="cancelled",
-            registrant_id=row.registrant_id or "",
-            email=row.email,
-            first_name=row.first_name,
-            last_name=row.last_name,
-        )
-        left = Registrant(event.registrant_id, row.email, "", "", "cancelled", None)
-        key = event_key(Notification(UNLISTED, event.event_ts, meeting.zoom_meeting_id, left))
-        learn(connection, event, key, meeting, campaign, began)
-        found.gone += 1
-
-
-def _created(listed: Registrant) -> tuple[float, str]:
-    return (listed.create_time.timestamp() if listed.create_time else 0.0, listed.id)
-
-
-def _ms(moment: datetime) -> int:
+def milliseconds(moment: datetime) -> int:
+    """As Zoom stamps its events."""
     return int(moment.timestamp() * 1000)

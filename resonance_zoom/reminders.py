@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from resonance_zoom.campaign import CONFIRMATION, Campaign, Due, reminder_days
+from resonance_zoom.campaign import CANCELLED, CONFIRMATION, WITHDRAWN, Campaign, Due
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.outbox import Claim
 
@@ -18,13 +18,29 @@ from resonance_zoom.store.outbox import Claim
 def open_waves(
     connection: Connection, campaign: Campaign, meeting: Any, now: datetime
 ) -> list[Due]:
-    """Reminders of this meeting whose window is open and of which no letter exists yet."""
+    """Reminders of this meeting whose window has opened since Zoom's lists were last looked at."""
+    begun = journal.recall(connection, _wave(meeting)) or {}
     return [
         due
         for due in campaign.reminders(meeting.start_at)
-        if due.at <= now < due.until
-        and not outbox.wave_begun(connection, meeting.focus_group, due.kind, meeting.start_at)
+        if meeting.cancelled_at is None
+        and due.at <= now < due.until
+        and begun.get(due.kind) != outbox.occasion_of(meeting.start_at)
     ]
+
+
+def looked(connection: Connection, meeting: Any, waves: list[Due]) -> None:
+    """Zoom's lists were looked at before these waves: once is enough, even if nobody is owed."""
+    if waves:
+        begun = journal.recall(connection, _wave(meeting)) or {}
+        occasion = outbox.occasion_of(meeting.start_at)
+        journal.remember(
+            connection, _wave(meeting), {**begun, **{due.kind: occasion for due in waves}}
+        )
+
+
+def _wave(meeting: Any) -> str:
+    return f"wave {meeting.focus_group}"
 
 
 def owe_due(
@@ -36,7 +52,7 @@ def owe_due(
     those it was owed to: nobody is skipped in silence.
     """
     owed: dict[str, int] = {}
-    if now >= meeting.end_at:
+    if now >= meeting.end_at or meeting.cancelled_at is not None:
         return owed
     for due in campaign.reminders(meeting.start_at):
         if now < due.at:
@@ -111,11 +127,15 @@ def verdict(claim: Claim, now: datetime) -> Send | Drop | Wait:
     letter: Any = claim.letter
     person: Any = claim.registrant
     meeting: Any = claim.meeting
+    if letter.kind in {CANCELLED, WITHDRAWN}:
+        return _news_for_who_leaves(claim, now)
     if person.status != "approved":
         return Drop(person.status)
+    if meeting.cancelled_at is not None:
+        return Drop("meeting_cancelled")
     if letter.kind == CONFIRMATION and letter.episode != person.episode:
         return Drop("registered_again")
-    if reminder_days(letter.kind) is not None and letter.start_at != meeting.start_at:
+    if letter.kind != CONFIRMATION and letter.start_at != meeting.start_at:
         return Drop("moved")
     if now >= (meeting.end_at if letter.kind == CONFIRMATION else letter.worth_until):
         return Drop("too_late")
@@ -126,3 +146,20 @@ def verdict(claim: Claim, now: datetime) -> Send | Drop | Wait:
     if not person.join_url:
         return Wait("no_join_url", timedelta(minutes=2))
     return Send()
+
+
+def _news_for_who_leaves(claim: Claim, now: datetime) -> Send | Drop:
+    """Letters without a link: the meeting was called off, or a place was given up."""
+    letter: Any = claim.letter
+    person: Any = claim.registrant
+    meeting: Any = claim.meeting
+    holds_a_place = person.status in {"approved", "pending"}
+    if not person.email:
+        return Drop("erased")
+    if letter.kind == CANCELLED and meeting.cancelled_at is None:
+        return Drop("not_cancelled")
+    if letter.kind == CANCELLED and not holds_a_place:
+        return Drop(person.status)
+    if letter.kind == WITHDRAWN and holds_a_place:
+        return Drop("registered_again")
+    return Drop("too_late") if now >= letter.worth_until else Send()

@@ -13,6 +13,7 @@ from resonance_zoom.clock_guard import ClockGuard
 from resonance_zoom.correspondence import Composer
 from resonance_zoom.delivery import Delivery
 from resonance_zoom.errors import CampaignFileError, ResonanceError
+from resonance_zoom.links import Links
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.mail.postman import Postman, make_postman
 from resonance_zoom.settings import Settings
@@ -44,9 +45,15 @@ class Service:
     postman: Postman
     delivery: Delivery
     guard: ClockGuard
+    links: Links
     now: Callable[[], datetime]
     wake: Callable[[str], None] = lambda _job: None
     stopping: Callable[[], bool] = lambda: False
+    banner: str = ""  # above every page: that this is a demonstration
+
+    def take(self, campaign: Campaign) -> None:
+        """Go on with an edited campaign file."""
+        self.campaign = self.composer.campaign = self.delivery.campaign = campaign
 
     def close(self) -> None:
         """Hang up on Zoom and the relay, give the database back."""
@@ -76,7 +83,8 @@ def open_service(
     if problems := room.check(campaign.letter_kinds):
         raise CampaignFileError(problems)
     store = Store(settings.database_url)
-    composer = Composer(campaign=campaign, letters=room, sender=settings.mail_from)
+    links = Links(settings.secret_key, settings.public_url, campaign.slug)
+    composer = Composer(campaign=campaign, letters=room, sender=settings.mail_from, links=links)
     postman = make_postman(settings.smtp_url, settings.data_dir / "mail")
     return Service(
         settings=settings,
@@ -89,6 +97,7 @@ def open_service(
             store=store, campaign=campaign, composer=composer, postman=postman, now=now
         ),
         guard=ClockGuard(store=store, now=now, monotonic=monotonic),
+        links=links,
         now=now,
     )
 
@@ -114,7 +123,7 @@ def open_zoom(
 
 
 def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], None]:
-    """Calls that failed, and those that change something, leave a line in the journal."""
+    """Every call leaves a line in the journal; a reading that went well only a technical one."""
 
     def on_call(call: Call) -> None:
         writes = call.operation in {
@@ -122,9 +131,8 @@ def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], No
             "meetingUpdate",
             "meetingDelete",
             "meetingregistrantdelete",
+            "meetingRegistrantCreate",
         }
-        if call.error is None and not writes:
-            return
         # A busy database must not hide what Zoom answered.
         with suppress(ResonanceError), store.write() as connection:
             journal.note(
@@ -132,7 +140,7 @@ def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], No
                 now(),
                 "zoom.call",
                 f"{call.operation}: {call.error or 'done'}",
-                level=journal.WARNING if call.error else journal.INFO,
+                level=journal.WARNING if call.error else journal.INFO if writes else journal.DEBUG,
                 operation=call.operation,
                 zoom_meeting_id=call.meeting_id,
                 status=call.status,

@@ -1,17 +1,22 @@
 """The small world of the tests: one simulated Zoom, one mail server, one service, one clock."""
 
+import shutil
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from resonance_zoom import cli
 from resonance_zoom.service import Service, open_service
-from resonance_zoom.settings import Settings, load_settings
+from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
+from resonance_zoom.store.engine import Store
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests.mail_server import MailServer
 
+Type = Callable[..., tuple[int, str, str]]
 WEBHOOK_SECRET = "a-webhook-secret-of-32-characters"
 
 CAMPAIGN = """\
@@ -73,16 +78,44 @@ def zoom(clock: Clock) -> SimulatedZoom:
     return SimulatedZoom(now=clock, seed=1, webhook_secret=WEBHOOK_SECRET)
 
 
-@pytest.fixture
-def zoom_server(zoom: SimulatedZoom) -> Iterator[SimulatorServer]:
-    with SimulatorServer(zoom) as server:
+# Starting and stopping servers and migrating a database would be half of all the tests' time: one of
+# each serves them all, with a new world, an empty mailbox and a copy of the database for each test.
+
+
+@pytest.fixture(scope="session")
+def one_zoom_server() -> Iterator[SimulatorServer]:
+    nobody = SimulatedZoom(now=lambda: datetime(2021, 1, 1, tzinfo=UTC))
+    with SimulatorServer(nobody) as server:
         yield server
 
 
 @pytest.fixture
-def mail_server() -> Iterator[MailServer]:
+def zoom_server(one_zoom_server: SimulatorServer, zoom: SimulatedZoom) -> SimulatorServer:
+    one_zoom_server.world = zoom
+    return one_zoom_server
+
+
+@pytest.fixture(scope="session")
+def one_mail_server() -> Iterator[MailServer]:
     with MailServer() as server:
         yield server
+
+
+@pytest.fixture
+def mail_server(one_mail_server: MailServer) -> MailServer:
+    one_mail_server.kept.clear()
+    one_mail_server.answers.clear()
+    return one_mail_server
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the present schema with nothing in it."""
+    path = tmp_path_factory.mktemp("empty") / "resonance.db"
+    store = Store(f"sqlite:///{path}")
+    store.prepare()
+    store.close()
+    return path
 
 
 @pytest.fixture
@@ -118,14 +151,42 @@ def settings(environ: dict[str, str], tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def service(settings: Settings, clock: Clock) -> Iterator[Service]:
+def service(settings: Settings, clock: Clock, empty_database: Path) -> Iterator[Service]:
     """A service on an empty database; nothing runs by itself. `woken` collects wakes."""
+    settings.data_dir.mkdir(mode=0o700)
+    shutil.copy(empty_database, settings.data_dir / "resonance.db")
     made = open_service(settings, now=clock, monotonic=clock.seconds, sleep=lambda _seconds: None)
     made.store.prepare()
     woken: list[str] = []
     made.wake = woken.append  # the list itself is `wake.__self__`
     yield made
     made.close()
+
+
+@pytest.fixture
+def types(
+    environ: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Type:
+    """Type a command: its exit code, stdout and stderr."""
+    for name in {*RUN_NEEDS, *environ}:
+        monkeypatch.setenv(name, environ.get(name, ""))
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["resonance-zoom", *words])
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        else:
+            code = 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return typed
 
 
 def free_port() -> int:

@@ -31,6 +31,17 @@ class Kept:
         assert part is not None
         return str(part.get_content())
 
+    @property
+    def kind(self) -> str:
+        """The letter's name: confirmation, moved …"""
+        return str(self.message["X-Letter"])
+
+    @property
+    def calendar(self) -> str:
+        """The calendar file as text."""
+        parts = [p for p in self.message.walk() if p.get_content_type() == "text/calendar"]
+        return str(parts[0].get_payload(decode=True).decode())  # type: ignore[union-attr]
+
 
 @dataclass
 class MailServer:

@@ -30,10 +30,12 @@ def calendar_file(
     organiser_email: str,
     stamp: datetime,
     alarms: Sequence[timedelta] = QUARTER_OF_AN_HOUR,
+    cancelled: bool = False,
 ) -> bytes:
     """One event in `timezone`; `alarms` say how long before the start. The link comes first.
 
-    Marked private, because the join link is personal and calendars are often shared.
+    Marked private, because the join link is personal and calendars are often shared. `cancelled`
+    takes the event out of the calendar again: no link, no alarm.
     """
     event = Event.new(
         uid=uid,
@@ -44,14 +46,18 @@ def calendar_file(
         summary=clean_header(title),
         description=f"{join_url}\n\n{clean_text(description)}".strip(),
         location="Zoom",
-        url=join_url,
-        status=STATUS.CONFIRMED,
+        url=join_url or None,
+        status=STATUS.CANCELLED if cancelled else STATUS.CONFIRMED,
         classification=CLASS.PRIVATE,
         organizer=_organiser(organiser_name, organiser_email),
-        subcomponents=[_alarm(before, title) for before in alarms],
+        subcomponents=[] if cancelled else [_alarm(before, title) for before in alarms],
     )
     calendar = Calendar.new(
-        method="PUBLISH", prodid=PRODUCT, uid=uid, language="fr", subcomponents=[event]
+        method="CANCEL" if cancelled else "PUBLISH",
+        prodid=PRODUCT,
+        uid=uid,
+        language="fr",
+        subcomponents=[event],
     )
     # Without bounds, 3 kB of rules from 1970 to 2038. A year back, so that both winter and summer
     # time are there: some programs distrust a zone that has only one of them.

@@ -6,16 +6,17 @@ A template says only what LetterFields holds; one that names anything else is re
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from resonance_zoom.errors import ResonanceError
-from resonance_zoom.mail.french import day, hour, typeset, when
+from resonance_zoom.mail.french import calendar_day, day, hour, typeset, when
 from resonance_zoom.mail.names import clean_header, clean_name, clean_text
 from resonance_zoom.mail.templates import LetterTemplateError, Templates
 
 __all__ = [
+    "DialIn",
     "LetterFields",
     "LetterRefused",
     "LetterRoom",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 LONGEST_SUBJECT = 300
+WITHOUT_LINK = frozenset({"cancelled", "withdrawn"})
 _ZOOMS = re.compile(r"https://([a-z0-9-]+\.)*zoom\.us(:443)?/[A-Za-z0-9._~%!$&'()*+,;=:@/?#-]*")
 _THIS_MACHINES = re.compile(  # a rehearsal's Zoom lives on loopback
     r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?/[A-Za-z0-9._~%&+=:@/?-]*"
@@ -42,6 +44,14 @@ class OtherMeeting:
     title: str
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DialIn:
+    """A telephone number for those who join by phone; `place` in French, may be empty."""
+
+    number: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,12 @@ class LetterFields:
     keep_days: int
     agenda: str = ""
     other_meetings: tuple[OtherMeeting, ...] = ()
+    personal_url: str | None = None
+    was_start: datetime | None = None
+    was_end: datetime | None = None
+    dial_in: tuple[DialIn, ...] = ()
+    meeting_number: str = ""
+    keep_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +108,7 @@ class LetterRoom:
 
     def render(self, fields: LetterFields) -> RenderedLetter:
         """The words of one letter. Raises LetterTemplateError and LetterRefused."""
-        if not is_join_url(fields.join_url):
+        if fields.kind not in WITHOUT_LINK and not is_join_url(fields.join_url):
             raise LetterRefused("the join link is none of Zoom's; the letter is not sent")
         values = _values(fields)
         subject = clean_header(self._part(fields.kind, "subject", values))
@@ -119,7 +135,7 @@ class LetterRoom:
                 yield error.message
                 return  # the other sample would most likely say the same
             for name, words in zip(names[1:], (letter.text, letter.html), strict=True):
-                if _SAMPLE.join_url not in words:
+                if kind not in WITHOUT_LINK and _SAMPLE.join_url not in words:
                     yield f"{name}:1: does not say {{{{ join_url }}}}: nobody could take part"
 
 
@@ -144,6 +160,12 @@ def _values(letter: LetterFields) -> dict[str, object]:
         agenda=typeset(clean_text(letter.agenda)),
         other_meetings=[_meeting(other, letter.timezone) for other in letter.other_meetings],
     )
+    values["was"] = (
+        when(letter.was_start, letter.was_end or letter.was_start, letter.timezone)
+        if letter.was_start
+        else ""
+    )
+    values["keep_until"] = calendar_day(letter.keep_until) if letter.keep_until else ""
     return values | _meeting(letter, letter.timezone)
 
 

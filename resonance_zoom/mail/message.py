@@ -93,7 +93,7 @@ def _calendar(calendar: bytes) -> Message:
         "text",
         "calendar",
         charset="utf-8",
-        method="PUBLISH",
+        method="CANCEL" if b"METHOD:CANCEL" in calendar else "PUBLISH",
         name="invitation.ics",
         policy=POLICY,
     )

@@ -44,6 +44,7 @@ class Templates:
         self._loader = _Loader(self._folders)
         self._text = _environment(self._loader, autoescape=False)
         self._html = _environment(_Styled(self._folders), autoescape=True)
+        self._parsed: dict[str, _Parsed] = {}
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """What the template of that name says of `values`. Raises LetterTemplateError."""
@@ -56,25 +57,37 @@ class Templates:
         """Every name in the template, or in one it builds on, that letters do not have."""
         family: dict[str, _Parsed] = {}
         try:
-            self._parse(name, family)
+            self._gather(name, family)
         except _FAULTS as error:
             return [self._described(error, name)]
-        declared = {word for parsed in family.values() for word in _declared(parsed.tree)}
+        declared = {word for parsed in family.values() for word in parsed.declared}
         return [
             f"{parsed.filename}:{_line(parsed.tree, word)}: {word!r} is no field of a letter"
             for parsed in family.values()
-            for word in sorted(meta.find_undeclared_variables(parsed.tree) - declared - {*known})
+            for word in sorted(parsed.undeclared - declared - {*known})
         ]
 
-    def _parse(self, name: str, family: dict[str, "_Parsed"]) -> None:
+    def _gather(self, name: str, family: dict[str, "_Parsed"]) -> None:
         """Add the template and all that it extends, includes or imports to `family`."""
-        environment = self._environment(name)
-        source, filename, _ = self._loader.get_source(environment, name)
-        tree = environment.parse(source, name, filename)
-        family[name] = _Parsed(filename, tree)
-        for other in meta.find_referenced_templates(tree):
-            if other and other not in family:
-                self._parse(other, family)
+        family[name] = parsed = self._parse(name)
+        for other in parsed.others:
+            if other not in family:
+                self._gather(other, family)
+
+    def _parse(self, name: str) -> "_Parsed":
+        """Each template once: the frames are part of every letter."""
+        if name not in self._parsed:
+            environment = self._environment(name)
+            source, filename, _ = self._loader.get_source(environment, name)
+            tree = environment.parse(source, name, filename)
+            self._parsed[name] = _Parsed(
+                filename=filename,
+                tree=tree,
+                declared=frozenset(_declared(tree)),
+                undeclared=frozenset(meta.find_undeclared_variables(tree)),
+                others=tuple(filter(None, meta.find_referenced_templates(tree))),
+            )
+        return self._parsed[name]
 
     def _environment(self, name: str) -> SandboxedEnvironment:
         return self._html if name.endswith(".html") else self._text
@@ -104,10 +117,13 @@ class Templates:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """A template's file and its syntax tree."""
+    """A template's file, its syntax tree, the names in it, the templates that it builds on."""
 
     filename: str
     tree: nodes.Template
+    declared: frozenset[str]
+    undeclared: frozenset[str]
+    others: tuple[str, ...]
 
 
 def _declared(tree: nodes.Template) -> Iterator[str]:

@@ -9,8 +9,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from resonance_zoom.store.tables import journal, meta, runs
 
-INFO, WARNING, ERROR = "info", "warning", "error"
+DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
 PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
+CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
 
 
 def note(
@@ -56,6 +57,12 @@ def note_run(
 def forget_runs(connection: Connection, before: datetime) -> int:
     """Drop the rows of runs older than `before`; returns how many."""
     return connection.execute(delete(runs).where(runs.c.started_at < before)).rowcount
+
+
+def forget_technical(connection: Connection, before: datetime) -> int:
+    """Drop the technical lines older than `before`; returns how many."""
+    old = (journal.c.level == DEBUG) & (journal.c.at < before)
+    return connection.execute(delete(journal).where(old)).rowcount
 
 
 def recall(connection: Connection, key: str) -> Any:

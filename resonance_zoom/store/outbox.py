@@ -9,7 +9,6 @@
 Every move is an UPDATE that names the state it leaves: who comes second changes nothing.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,13 +17,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     and_,
     func,
     literal,
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
 
@@ -54,8 +54,13 @@ REASONS = {
     "crashed": "the service stopped in the middle of sending it",
     "template": "the letter could not be made",
     "by_hand": "asked for by staff",
+    "dropped_by_hand": "taken out by staff",
+    "erased": "the person's data were erased",
+    "not_cancelled": "the meeting takes place after all",
+    "meeting_cancelled": "the meeting was called off",
     "error": "an unexpected fault",
 }
+_SEEMED_GONE = ("cancelled", "denied", "pending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Claim:
     registrant: Row[tuple[object, ...]]
     meeting: Row[tuple[object, ...]]
     others: tuple[Row[tuple[object, ...]], ...]  # the person's other meetings to come
+    told_start: datetime | None = None  # of which the last letter spoke
 
 
 def owe(
@@ -81,7 +87,10 @@ def owe(
     worth_until: datetime,
     now: datetime,
 ) -> int | None:
-    """Owe one letter, harmless a thousand times: its id if new, None if it was owed before."""
+    """Owe one letter, harmless a thousand times: its id if new, None if it was owed before.
+
+    One that was dropped because the person seemed to be gone is owed anew when they are back.
+    """
     row = {
         "registrant": registrant,
         "focus_group": focus_group,
@@ -95,8 +104,22 @@ def owe(
         "state": QUEUED,
         "created_at": now,
     }
-    statement = insert(letters).values(row).on_conflict_do_nothing().returning(letters.c.id)
+    statement = _owed_anew(insert(letters).values(row)).returning(letters.c.id)
     return connection.execute(statement).scalar()
+
+
+def _owed_anew(statement: Insert) -> Insert:
+    return statement.on_conflict_do_update(
+        index_elements=["registrant", "kind", "occasion"],
+        set_={
+            "state": QUEUED,
+            "ready_at": statement.excluded.ready_at,
+            "worth_until": statement.excluded.worth_until,
+            "reason": None,
+            "detail": None,
+        },
+        where=and_(letters.c.state == DROPPED, letters.c.reason.in_(_SEEMED_GONE)),
+    )
 
 
 def owe_reminder(
@@ -147,8 +170,20 @@ def owe_reminder(
         "detail",
         "created_at",
     )
-    statement = insert(letters).from_select(columns, who).on_conflict_do_nothing()
+    statement = insert(letters).from_select(columns, who)
+    statement = _owed_anew(statement) if state == QUEUED else statement.on_conflict_do_nothing()
     return connection.execute(statement).rowcount
+
+
+def left_since(connection: Connection, registrant: int, kind: str, since: datetime) -> bool:
+    """Whether a letter of this kind has left that was begun at `since` or later."""
+    found = select(letters.c.id).where(
+        letters.c.registrant == registrant,
+        letters.c.kind == kind,
+        letters.c.state == SENT,
+        letters.c.claimed_at >= since,
+    )
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
@@ -159,16 +194,6 @@ def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
         registrants.c.registered_at <= due_at,
         registrants.c.approved_at <= due_at,
     )
-
-
-def wave_begun(connection: Connection, focus_group: str, kind: str, start_at: datetime) -> bool:
-    """Whether any letter of this reminder exists yet."""
-    found = select(letters.c.id).where(
-        letters.c.focus_group == focus_group,
-        letters.c.kind == kind,
-        letters.c.occasion == occasion_of(start_at),
-    )
-    return connection.execute(found.limit(1)).first() is not None
 
 
 def occasion_of(start_at: datetime) -> str:
@@ -192,18 +217,50 @@ def next_ready(connection: Connection, now: datetime) -> Claim | None:
     meeting = connection.execute(
         select(meetings).where(meetings.c.focus_group == letter.focus_group)
     ).one()
-    others = connection.execute(
-        select(meetings)
-        .join(registrants, registrants.c.focus_group == meetings.c.focus_group)
-        .where(
-            registrants.c.email_folded == person.email_folded,
-            registrants.c.status == "approved",
-            registrants.c.focus_group != letter.focus_group,
-            meetings.c.start_at > now,
+    return Claim(
+        letter,
+        person,
+        meeting,
+        others_of(connection, person, now),
+        told_start(connection, person.id),
+    )
+
+
+def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, ...]:
+    """The meetings to come, but this one, for which a registrant is registered as well."""
+    return tuple(
+        connection.execute(
+            select(meetings)
+            .join(registrants, registrants.c.focus_group == meetings.c.focus_group)
+            .where(
+                registrants.c.email_folded == person.email_folded,
+                registrants.c.status == "approved",
+                registrants.c.focus_group != person.focus_group,
+                meetings.c.start_at > now,
+                meetings.c.cancelled_at.is_(None),
+            )
+            .order_by(meetings.c.start_at)
         )
-        .order_by(meetings.c.start_at)
-    ).all()
-    return Claim(letter, person, meeting, tuple(others))
+    )
+
+
+def told_start(connection: Connection, registrant: int) -> datetime | None:
+    """The start of which the last letter spoke that left for a registrant."""
+    return connection.execute(last_told_start(registrant)).scalar()
+
+
+def last_told_start(registrant: Any) -> Select[tuple[datetime]]:
+    """The same as a query, of an id or a column."""
+    return (
+        select(letters.c.start_at)
+        .where(
+            letters.c.registrant == registrant,
+            letters.c.state.in_((SENT, SENDING, IN_DOUBT)),  # they have it, or may have it
+            letters.c.kind.not_in(("cancelled", "withdrawn")),  # these name no start to come to
+        )
+        .order_by(letters.c.claimed_at.desc(), letters.c.id.desc())
+        .limit(1)
+    )
 
 
 def begin(connection: Connection, letter: int, *, now: datetime, message_id: str) -> bool:
@@ -248,6 +305,28 @@ def doubt(connection: Connection, letter: int, *, reason: str, detail: str) -> b
 def drop(connection: Connection, letter: int, *, reason: str, detail: str | None = None) -> bool:
     """queued → dropped, with the reason that staff will read."""
     return _move(connection, letter, QUEUED, state=DROPPED, reason=reason, detail=detail)
+
+
+def drop_by_hand(connection: Connection, letter: int, *, detail: str) -> bool:
+    """queued, failed or in_doubt → dropped, because staff said so."""
+    return _move(
+        connection,
+        letter,
+        (QUEUED, FAILED, IN_DOUBT),
+        state=DROPPED,
+        reason="dropped_by_hand",
+        detail=detail,
+    )
+
+
+def drop_all_of(connection: Connection, registrant: int, *, reason: str) -> int:
+    """Nothing of what a person is still owed goes out any more; returns how many letters."""
+    statement = (
+        update(letters)
+        .where(letters.c.registrant == registrant, letters.c.state.in_((QUEUED, FAILED, IN_DOUBT)))
+        .values(state=DROPPED, reason=reason, detail=None)
+    )
+    return connection.execute(statement).rowcount
 
 
 def wait(connection: Connection, letter: int, *, ready_at: datetime, reason: str) -> bool:
@@ -320,13 +399,6 @@ def copy_by_hand(
 def found_sending(connection: Connection) -> list[Row[tuple[object, ...]]]:
     """Letters that a stopped service left in the middle of sending."""
     return list(connection.execute(select(letters).where(letters.c.state == SENDING)))
-
-
-def drop_useless(connection: Connection, now: datetime) -> Iterable[Row[tuple[object, ...]]]:
-    """Queued letters past the moment until which they were worth sending."""
-    return connection.execute(
-        select(letters).where(letters.c.state == QUEUED, letters.c.worth_until <= now)
-    ).all()
 
 
 def next_ready_at(connection: Connection) -> datetime | None:

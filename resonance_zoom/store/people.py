@@ -1,5 +1,6 @@
 """What we were told about registrants (events) and what it adds up to (registrants): queries."""
 
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,13 @@ from resonance_zoom.store.tables import events, registrants
 def fold(email: str) -> str:
     """An address as we compare it: one person however they type it."""
     return email.strip().lower()
+
+
+def sought(*words: str) -> str:
+    """Words as a search compares them, without accents or case: `É. Œuvrard` is `e. oeuvrard`."""
+    text = " ".join(words).casefold().replace("œ", "oe").replace("æ", "ae")
+    marked = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in marked if not unicodedata.combining(letter))
 
 
 def add_event(connection: Connection, values: Mapping[str, Any]) -> bool:
@@ -47,6 +55,10 @@ def save(
     connection: Connection, focus_group: str, email_folded: str, values: Mapping[str, Any]
 ) -> int:
     """Create or replace what is known of a person; returns our id."""
+    values = {
+        **values,
+        "sought": sought(values["first_name"], values["last_name"], values["email"]),
+    }
     statement = insert(registrants).values(
         focus_group=focus_group, email_folded=email_folded, **values
     )

@@ -84,6 +84,12 @@ meetings = Table(
     Column("intended_at", UtcDateTime, nullable=False),
     Column("checked_at", UtcDateTime),
     Column("missing_since", UtcDateTime),
+    Column("edit", JSON),  # a new date in the file, not yet written to Zoom: it may be a typo
+    Column("edited_at", UtcDateTime),  # since when the file says so
+    Column("cancelled_at", UtcDateTime),  # taken out of the file; its registrants are told
+    Column("former_start", UtcDateTime),  # before the last move
+    Column("former_end", UtcDateTime),
+    Column("dial_in", JSON),  # [[number, country code], …]: joining by phone
 )
 
 # One row a (focus group, folded e-mail): what the events of that person add up to.
@@ -105,6 +111,7 @@ registrants = Table(
     Column("decided_ts", BigInteger, nullable=False),  # event_ts of what decided `status`
     Column("source", String(8), nullable=False),  # webhook, sweep
     Column("absent_since", UtcDateTime),  # lacked in the last complete listing
+    Column("sought", Text, nullable=False, server_default=""),  # name and address, folded
     UniqueConstraint("focus_group", "email_folded"),
 )
 Index("ix_registrants_status", registrants.c.focus_group, registrants.c.status)
@@ -173,7 +180,7 @@ journal = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("level", String(7), nullable=False),  # info, warning, error
+    Column("level", String(7), nullable=False),  # debug, info, warning, error
     Column("kind", String(40), nullable=False),
     Column("focus_group", String(40)),
     Column("registrant", Id),
@@ -183,6 +190,8 @@ journal = Table(
 Index("ix_journal_group", journal.c.focus_group, journal.c.id)
 Index("ix_journal_registrant", journal.c.registrant, journal.c.id)
 Index("ix_journal_kind", journal.c.kind, journal.c.id)
+Index("ix_journal_at", journal.c.at, journal.c.id)
+Index("ix_journal_level", journal.c.level, journal.c.id)
 
 # Every run of every job: when, how long, what it did, what went wrong.
 runs = Table(
@@ -196,3 +205,24 @@ runs = Table(
     Column("error", Text),
 )
 Index("ix_runs_job", runs.c.job, runs.c.id)
+
+# Staff who are signed in. `key` is a digest: the cookie itself is nowhere here.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(10), nullable=False),  # reader, admin
+    Column("csrf", String(40), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("said", Text),  # what the last act did, shown once
+)
+
+# Links and forms that work once, and were used.
+spent = Table(
+    "spent",
+    metadata,
+    Column("token", String(80), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)

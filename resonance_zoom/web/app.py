@@ -1,21 +1,33 @@
 """HTTP in: the routes, on one screen."""
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from resonance_zoom.service import Service
-from resonance_zoom.web import health, webhooks
+from resonance_zoom.web import health, pages, personal, public, staff, webhooks
+from resonance_zoom.web.security import SecurityHeaders
 
 ROUTES = (
     Route("/webhooks/zoom", webhooks.zoom_called, methods=["POST"]),
     Route("/healthz", health.healthz),
     Route("/readyz", health.readyz),
     Route("/metrics", health.metrics),
+    Route("/", public.campaign_page),
+    Route("/icon.svg", public.icon),
+    Route("/me/{token}", personal.show),
+    *staff.routes(),
 )
 
 
 def make_app(service: Service) -> Starlette:
     """The ASGI application of one service."""
-    app = Starlette(routes=list(ROUTES))
+    https = service.settings.public_url.startswith("https://")
+    app = Starlette(
+        routes=[*ROUTES, Route(pages.stylesheet_path(), public.stylesheet)],
+        middleware=[Middleware(SecurityHeaders, https=https)],
+        exception_handlers={404: public.absent},
+    )
     app.state.service = service
+    app.state.failures = {}
     return app

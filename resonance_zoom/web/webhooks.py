@@ -6,6 +6,7 @@ again after a 5xx only: https://developers.zoom.us/docs/api/webhooks/
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -123,10 +124,9 @@ def _keep(
         _note(connection, now, notification, meeting, "a meeting that is not in this campaign")
         # It may be the one that we are creating and have not saved yet.
         return ("create_meetings", "sync_registrants") if meetings.intended(connection) else ()
-    if verified.stale:
-        _note(
-            connection, now, notification, meeting, "too old to be applied; Zoom is asked instead"
-        )
+    if verified.stale or _is_ahead(notification, now):
+        words = "too old, or ahead of the clock, to be applied; Zoom is asked instead"
+        _note(connection, now, notification, meeting, words)
         return ("create_meetings", "sync_registrants")
     if kind in MEETING_EVENTS:
         if kind in {"meeting.deleted", "meeting.permanently_deleted"}:
@@ -135,6 +135,11 @@ def _keep(
         return ("create_meetings",)
     outcome = registrations.notified(connection, notification, meeting, service.campaign, now)
     return ("deliver_letters",) if outcome.owed else ()
+
+
+def _is_ahead(notification: Notification, now: datetime) -> bool:
+    """A stamp from the future: it would win over all that is still to come."""
+    return notification.event_ts > (now.timestamp() + protocol.FRESH_SECONDS) * 1000
 
 
 def _note(

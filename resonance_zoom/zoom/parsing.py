@@ -3,11 +3,13 @@
 ValueError, and nothing else, for what cannot be a meeting, a registrant or a user.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from resonance_zoom.zoom.payloads import (
+    DialIn,
     Meeting,
     MeetingSettings,
     MeetingSummary,
@@ -15,6 +17,8 @@ from resonance_zoom.zoom.payloads import (
     User,
 )
 from resonance_zoom.zoom.protocol import MAX_ID, is_address
+
+_TELEPHONE = re.compile(r"\+?[0-9][0-9 ().-]{3,30}")
 
 
 def meeting(answer: Mapping[str, Any]) -> Meeting:
@@ -33,6 +37,7 @@ def meeting(answer: Mapping[str, Any]) -> Meeting:
         registration_url=_text(answer, "registration_url") or None,
         settings=_settings(answer.get("settings")),
         status=_text(answer, "status"),
+        dial_in=_dial_in(answer.get("settings")),
     )
 
 
@@ -111,6 +116,19 @@ def _settings(value: Any) -> MeetingSettings:
             if isinstance(given.get(name), int)  # booleans are
         }
     )
+
+
+def _dial_in(settings: Any) -> tuple[DialIn, ...]:
+    """Zoom's `global_dial_in_numbers`, those that look like telephone numbers."""
+    given = settings.get("global_dial_in_numbers") if isinstance(settings, dict) else None
+    if not isinstance(given, list):
+        return ()
+    lines = (
+        DialIn(_text(one, "number"), _text(one, "country"))
+        for one in given
+        if isinstance(one, dict)
+    )
+    return tuple(line for line in lines if _TELEPHONE.fullmatch(line.number))[:50]
 
 
 def _meeting_id(item: Mapping[str, Any]) -> int:

@@ -70,6 +70,14 @@ def changes_body(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class DialIn:
+    """A telephone number by which one may join. `country` is Zoom's two letters, such as FR."""
+
+    number: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
 class Meeting:
     """A meeting as Zoom holds it (GET /meetings/{id}, 201 of a create)."""
 
@@ -86,6 +94,7 @@ class Meeting:
     registration_url: str | None
     settings: MeetingSettings
     status: str = ""
+    dial_in: tuple[DialIn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

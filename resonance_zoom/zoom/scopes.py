@@ -18,6 +18,16 @@ REQUIRED_SCOPES: Mapping[str, tuple[str, ...]] = {
     "user": ("user:read:user:admin", "user:read:admin"),
 }
 
+# Only to correct an address on a staff page: without it, that one act is refused, with this name.
+OPTIONAL_SCOPES: Mapping[str, tuple[str, ...]] = {
+    "meetingRegistrantCreate": ("meeting:write:registrant:admin", "meeting:write:admin"),
+}
+
+
+def scopes_for(operation: str) -> tuple[str, ...]:
+    """The scopes that allow an operation, the one to add first; () when none is known."""
+    return REQUIRED_SCOPES.get(operation) or OPTIONAL_SCOPES.get(operation, ())
+
 
 def missing_scopes(granted: frozenset[str]) -> list[str]:
     """The granular names still lacking; a classic scope stands for its granular ones."""

@@ -81,7 +81,7 @@ def test_each_subject_says_what_and_when(kind: str, subject: str) -> None:
         "Réinvestir les espaces extérieurs, lundi 1er mars 2021, de 9\u00a0h\u00a000",
         "appelez le +33 2 00 00 00 00",
         "contact@example.org",
-        "Si vous renoncez à votre place, dites-le-nous",
+        "Répondez à ce message pour renoncer à votre place",
         "l’adresse camille@example.net a servi à une inscription",
         "effacés 30\u00a0jours après la dernière rencontre",
     ],

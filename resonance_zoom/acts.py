@@ -1,0 +1,268 @@
+"""What staff and registrants may do, each act once and in the journal with who did it.
+
+Commands, staff pages and personal pages come here, so that an act is the same whoever asks for it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, delete, select, update
+
+from resonance_zoom import meetings, notices, registrations
+from resonance_zoom.campaign import CANCELLED, WITHDRAWN, Campaign
+from resonance_zoom.errors import NotFound, ResonanceError, ZoomNotFound
+from resonance_zoom.store import journal, outbox, people
+from resonance_zoom.store.engine import Store
+from resonance_zoom.store.tables import events, letters, registrants
+
+ANY_STATUS = frozenset({CANCELLED, WITHDRAWN})  # letters for those who hold no place any more
+
+
+class RegistrantDesk(Protocol):
+    """The part of the Zoom client that these acts need."""
+
+    def delete_registrant(self, meeting_id: int, registrant_id: str) -> None: ...
+    def add_registrant(
+        self, meeting_id: int, *, email: str, first_name: str, last_name: str
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Who acts, when, on what: the parts that every act needs. `by` is written to the journal."""
+
+    store: Store
+    campaign: Campaign
+    now: datetime
+    by: str
+
+    def note(self, connection: Connection, kind: str, words: str, **data: Any) -> None:
+        """The journal line of an act."""
+        journal.note(
+            connection, self.now, f"staff.{kind}", f"{words} (by {self.by})", by=self.by, **data
+        )
+
+
+def registrant(connection: Connection, number: int) -> Any:
+    """One registrant's row. Raises NotFound."""
+    row = connection.execute(select(registrants).where(registrants.c.id == number)).first()
+    if row is None:
+        raise NotFound(f"there is no registrant {number}", remedy="See: resonance-zoom registrants")
+    return row
+
+
+def letter(connection: Connection, number: int) -> Any:
+    """One letter's row. Raises NotFound."""
+    row = connection.execute(select(letters).where(letters.c.id == number)).first()
+    if row is None:
+        raise NotFound(
+            f"there is no letter {number}", remedy="See them with: resonance-zoom letters"
+        )
+    return row
+
+
+def resend(desk: Desk, number: int) -> int:
+    """Queue a letter again; a sent one as a copy of its own. Returns the number that will go.
+
+    Raises ResonanceError when it is under way already, the person holds no place, or the meeting is
+    over; NotFound.
+    """
+    with desk.store.write() as connection:
+        row = letter(connection, number)
+        person = registrant(connection, row.registrant)
+        until = _end_of(connection, desk.campaign, row.focus_group)
+        if person.status != "approved" and row.kind not in ANY_STATUS:
+            raise ResonanceError(
+                f"letter {number} cannot go: the registration is {person.status}",
+                remedy="Only people who are registered get letters.",
+            )
+        if until <= desk.now:
+            raise ResonanceError(f"letter {number} cannot go: the meeting is over")
+        again = _queue_again(connection, desk, row, until)
+        desk.note(
+            connection,
+            "resend",
+            f"letter {number} is to go again",
+            focus_group=row.focus_group,
+            registrant=row.registrant,
+            letter=again,
+            letter_kind=row.kind,
+        )
+    return again
+
+
+def _queue_again(connection: Connection, desk: Desk, row: Any, until: datetime) -> int:
+    detail = f"by {desk.by}"
+    if row.state in {"queued", "sending"}:
+        raise ResonanceError(
+            f"letter {row.id} is {row.state} already", remedy="See: resonance-zoom letters"
+        )
+    if row.state != "sent":
+        outbox.by_hand(connection, row.id, now=desk.now, worth_until=until, detail=detail)
+        return int(row.id)
+    return outbox.copy_by_hand(connection, row, now=desk.now, worth_until=until, detail=detail)
+
+
+def _end_of(connection: Connection, campaign: Campaign, slug: str) -> datetime:
+    row: Any = meetings.row_in(connection, slug)
+    group = campaign.focus_group(slug)
+    if row is not None and row.end_at is not None:
+        end: datetime = row.end_at
+        return end
+    if group is None:
+        raise NotFound(f"no focus group {slug!r} in the campaign file")
+    return group.end
+
+
+def drop_letter(desk: Desk, number: int) -> None:
+    """A letter that has not left is not to go. Raises ResonanceError, NotFound."""
+    with desk.store.write() as connection:
+        row = letter(connection, number)
+        if not outbox.drop_by_hand(connection, number, detail=f"by {desk.by}"):
+            raise ResonanceError(f"letter {number} is {row.state}: there is nothing to take out")
+        desk.note(
+            connection,
+            "drop",
+            f"letter {number} is not to go",
+            focus_group=row.focus_group,
+            registrant=row.registrant,
+            letter=number,
+            letter_kind=row.kind,
+        )
+
+
+def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: bool) -> bool:
+    """Give up a person's place: deleted at Zoom, so that they may come back. False: Zoom lacked it.
+
+    `receipt`: owe the letter that says so. Raises NotFound when they hold no place, ZoomError when
+    Zoom could not be told; then nothing has changed.
+    """
+    with desk.store.read() as connection:
+        person = registrant(connection, number)
+        meeting: Any = meetings.row_in(connection, person.focus_group)
+    if person.status not in {"approved", "pending"}:
+        raise NotFound(
+            f"no place is held in {person.focus_group}",
+            remedy=f"See: resonance-zoom registrants --focus-group {person.focus_group}",
+        )
+    known = _delete_at_zoom(zoom, meeting, person)
+    with desk.store.write() as connection:
+        registrations.withdrawn(connection, person, meeting, desk.campaign, desk.now)
+        if receipt:
+            notices.owe_receipt(connection, person, meeting, desk.now)
+        desk.note(
+            connection,
+            "cancel",
+            "place given up",
+            focus_group=person.focus_group,
+            registrant=person.id,
+        )
+    return known
+
+
+def _delete_at_zoom(zoom: RegistrantDesk, meeting: Any, person: Any) -> bool:
+    if meeting is None or meeting.zoom_meeting_id is None or not person.registrant_id:
+        return False
+    try:
+        zoom.delete_registrant(meeting.zoom_meeting_id, person.registrant_id)
+    except ZoomNotFound:
+        return False
+    return True
+
+
+def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -> None:
+    """Register a person under the right address and give up the wrong one.
+
+    Zoom changes no address, so this is a new registration with a link of its own: it is made first,
+    and what it tells us comes back as a webhook, or with the next sweep. Raises ResonanceError for
+    an address that is the same or in use, ZoomError when Zoom refuses.
+    """
+    with desk.store.read() as connection:
+        person = registrant(connection, number)
+        meeting: Any = meetings.row_in(connection, person.focus_group)
+        other: Any = people.person(connection, person.focus_group, people.fold(email))
+    if people.fold(email) == person.email_folded:
+        raise ResonanceError("this is the address that is known already")
+    if other is not None and other.status in {"approved", "pending"}:
+        raise ResonanceError("somebody is registered under this address already")
+    zoom.add_registrant(
+        meeting.zoom_meeting_id,
+        email=email,
+        first_name=person.first_name,
+        last_name=person.last_name,
+    )
+    with desk.store.write() as connection:
+        desk.note(
+            connection,
+            "correct_address",
+            "registered again under another address",
+            focus_group=person.focus_group,
+            registrant=person.id,
+        )
+    if person.status in {"approved", "pending"}:
+        give_up_place(desk, zoom, number, receipt=False)
+
+
+def erase(desk: Desk, zoom: RegistrantDesk, number: int) -> int:
+    """Erase all that is known of a person, in every group, at Zoom first; returns how many groups.
+
+    What stays are counts: rows without a name, an address, a link. Raises ZoomError when Zoom could
+    not be told: then the person is still known here, and the act can be repeated.
+    """
+    with desk.store.read() as connection:
+        rows = people.with_email(connection, registrant(connection, number).email)
+        places = [(row, meetings.row_in(connection, row.focus_group)) for row in rows]
+    for row, meeting in places:
+        _delete_at_zoom(zoom, meeting, row)
+    with desk.store.write() as connection:
+        for row, _ in places:
+            _forget(connection, row)
+            desk.note(
+                connection,
+                "erase",
+                "personal data erased",
+                focus_group=row.focus_group,
+                registrant=row.id,
+            )
+    return len(places)
+
+
+def _forget(connection: Connection, row: Any) -> None:
+    outbox.drop_all_of(connection, row.id, reason="erased")
+    connection.execute(
+        update(letters).where(letters.c.registrant == row.id).values(detail=None, message_id=None)
+    )
+    connection.execute(
+        delete(events).where(
+            events.c.focus_group == row.focus_group, events.c.email_folded == row.email_folded
+        )
+    )
+    connection.execute(
+        update(registrants)
+        .where(registrants.c.id == row.id)
+        .values(
+            email_folded=f"erased {row.id}",
+            email="",
+            first_name="",
+            last_name="",
+            sought="",
+            registrant_id=None,
+            join_url=None,
+            status="cancelled",
+        )
+    )
+
+
+def pause(desk: Desk) -> None:
+    """Stop all sending until `resume`. Registrations are still taken in."""
+    with desk.store.write() as connection:
+        journal.remember(connection, journal.PAUSED, desk.by)
+        desk.note(connection, "pause", "sending paused")
+
+
+def resume(desk: Desk) -> None:
+    """Go on sending."""
+    with desk.store.write() as connection:
+        journal.forget(connection, journal.PAUSED)
+        desk.note(connection, "resume", "sending resumed")

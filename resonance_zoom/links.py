@@ -1,0 +1,113 @@
+"""Our own signed links: a registrant's page and the staff's way in. HS256 pinned, our key only.
+
+A link holds no name and no address of a registrant, only our number for them. What a link may not
+be is told in one word for all cases, so that nobody learns from the answer how close they were.
+https://www.rfc-editor.org/rfc/rfc8725 says what goes wrong with such tokens elsewhere.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+
+from resonance_zoom.campaign import Campaign
+from resonance_zoom.errors import ResonanceError
+
+READER, ADMIN = "reader", "admin"
+ROLES = (READER, ADMIN)
+_PERSONAL, _STAFF = "registrant", "staff"
+
+
+class LinkRefused(ResonanceError):
+    """A link that is wrong, old, tampered with, or not for this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A staff link: whom it was made for, what they may do, until when; `id` is spent once."""
+
+    id: str
+    name: str
+    role: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes and reads the links of one campaign. `public_url` without a trailing slash."""
+
+    secret_key: str
+    public_url: str
+    campaign: str
+
+    def personal(self, registrant: int) -> str | None:
+        """The address of a registrant's own page, the same each time; None without a key."""
+        if not self.secret_key:
+            return None
+        token = self._sign({"aud": _PERSONAL, "sub": str(registrant)})
+        return f"{self.public_url}/me/{token}"
+
+    def registrant(self, token: str, campaign: Campaign, now: datetime) -> int:
+        """Our number of the person whose page this is. Raises LinkRefused.
+
+        A personal link ends with the campaign: when the last person's data are due to be erased.
+        The end is the campaign's, not the token's, so that a moved date moves it too.
+        """
+        claims = self._read(token, _PERSONAL, ["sub"])
+        if now >= campaign.ends_at or not claims["sub"].isdigit():
+            raise LinkRefused("this link is no longer valid")
+        return int(claims["sub"])
+
+    def invitation(self, name: str, role: str, *, now: datetime, ends_at: datetime) -> str:
+        """The address that lets somebody of the staff in, once, before `ends_at`."""
+        if role not in ROLES:
+            raise ValueError(f"no role {role!r}")
+        token = self._sign(
+            {
+                "aud": _STAFF,
+                "sub": name,
+                "role": role,
+                "jti": secrets.token_urlsafe(16),
+                "iat": int(now.timestamp()),
+                "exp": int(ends_at.timestamp()),
+            }
+        )
+        return f"{self.public_url}/staff/sign-in/{token}"
+
+    def read_invitation(self, token: str, now: datetime) -> Invitation:
+        """Whom this token lets in; whether it was spent is not looked up. Raises LinkRefused."""
+        claims = self._read(token, _STAFF, ["sub", "role", "jti", "exp"])
+        ends_at = datetime.fromtimestamp(claims["exp"], UTC)
+        if now >= ends_at or claims["role"] not in ROLES:
+            raise LinkRefused("this link is no longer valid")
+        return Invitation(claims["jti"], claims["sub"], claims["role"], ends_at)
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        return jwt.encode(
+            {"iss": self.campaign, **claims}, self.secret_key.encode(), algorithm="HS256"
+        )
+
+    def _read(self, token: str, audience: str, needs: list[str]) -> dict[str, Any]:
+        if not self.secret_key or len(token) > 2000:
+            raise LinkRefused("this link is no longer valid")
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self.secret_key.encode(),
+                algorithms=["HS256"],
+                audience=audience,
+                issuer=self.campaign,
+                # Time is the service's clock, not the library's: `exp` is compared by the caller.
+                options={
+                    "require": ["aud", "iss", *needs],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidTokenError:
+            raise LinkRefused("this link is no longer valid") from None
+        if not all(isinstance(claims.get(name), int if name == "exp" else str) for name in needs):
+            raise LinkRefused("this link is no longer valid")
+        return claims

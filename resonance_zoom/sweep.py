@@ -1,0 +1,241 @@
+"""Reads Zoom's lists and repairs what a lost notification left out of what we know.
+
+What a list shows is learnt like any notification. What it lacks concludes nothing by itself: only
+two complete listings in a row, ten minutes or more apart, say that somebody is gone.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from resonance_zoom.campaign import Campaign
+from resonance_zoom.registrations import (
+    ACTIVE,
+    LISTED,
+    SAME_MOMENT,
+    UNLISTED,
+    Event,
+    learn,
+    milliseconds,
+)
+from resonance_zoom.store import journal, people
+from resonance_zoom.store.engine import Store
+from resonance_zoom.zoom.payloads import Notification, Registrant
+from resonance_zoom.zoom.protocol import event_key
+
+LISTINGS = ("approved", "pending", "denied")
+SETTLED = timedelta(minutes=15)  # Zoom's lists may lag behind its own events
+BETWEEN_LISTINGS = timedelta(minutes=10)
+
+
+class Listing(Protocol):
+    """The part of the Zoom client that a sweep needs."""
+
+    def registrant_pages(self, meeting_id: int, status: str) -> Iterator[list[Registrant]]:
+        """Every page of one status; raises in mid-listing when a page cannot be had."""
+        ...
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What a sweep of one meeting saw and repaired. `complete`: every page of every list came."""
+
+    focus_group: str
+    complete: bool = False
+    listed: int = 0
+    repaired: int = 0
+    refreshed: int = 0
+    absent: int = 0
+    gone: int = 0
+    withheld: int = 0
+    owed: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def sentence(self) -> str:
+        """What it did, for staff."""
+        parts = [f"{self.listed} listed"]
+        counted = (
+            ("repaired", self.repaired),
+            ("refreshed", self.refreshed),
+            ("absent, asked again later", self.absent),
+            ("gone", self.gone),
+            ("gone, waiting for a yes", self.withheld),
+        )
+        parts += [f"{count} {what}" for what, count in counted if count]
+        return f"{self.focus_group}: " + ", ".join(parts)
+
+
+def sweep_meeting(
+    store: Store,
+    zoom: Listing,
+    meeting: Any,
+    campaign: Campaign,
+    now: Callable[[], datetime],
+    *,
+    gone_is_agreed: bool = False,
+) -> Sweep:
+    """List approved, pending and denied at Zoom, every page, and repair what we know of them.
+
+    What a page shows is used at once. Absence counts only after a complete listing, and only the
+    second in a row, ten minutes or more after the first, concludes that somebody is gone; more than
+    three (or a tenth) at once wait for `gone_is_agreed`. A fault in mid-listing goes up after what
+    came before it was kept.
+    """
+    began, found = now(), Sweep(meeting.focus_group)
+    for status in LISTINGS:
+        for page in zoom.registrant_pages(meeting.zoom_meeting_id, status):
+            with store.write() as connection:
+                _page_came(connection, page, status, found, meeting, campaign, began, now())
+    found.complete = True
+    with store.write() as connection:
+        _conclude(connection, found, meeting, campaign, began, gone_is_agreed=gone_is_agreed)
+    return found
+
+
+def _page_came(
+    connection: Connection,
+    page: Sequence[Registrant],
+    status: str,
+    found: Sweep,
+    meeting: Any,
+    campaign: Campaign,
+    began: datetime,
+    now: datetime,
+) -> None:
+    # One person may hold two of Zoom's registrations: the newest speaks, an approved one first.
+    newest = {people.fold(listed.email): listed for listed in sorted(page, key=_created)}
+    fresh = {folded: listed for folded, listed in newest.items() if folded not in found.seen}
+    known = people.people_of(connection, meeting.focus_group, fresh.keys())
+    found.listed += len(page)
+    found.seen |= fresh.keys()
+    ids = {listed.id for listed in page}
+    back = [row.id for row in known.values() if row.absent_since is not None]
+    people.mark_absent(connection, back, None)
+    for folded, registrant in fresh.items():
+        listed = replace(registrant, status=status)
+        row = known.get(folded)
+        event_ts = _listed_ts(listed, row, began)
+        if listed.create_time and row is not None and _registered_anew(listed, row, ids):
+            event_ts = milliseconds(listed.create_time)
+            _unlisted(connection, row, event_ts - 1, meeting, campaign, now)
+        if event_ts is None:
+            continue
+        event = Event(
+            event=LISTED,
+            event_ts=event_ts,
+            source="sweep",
+            status=status,
+            registrant_id=listed.id,
+            email=listed.email,
+            first_name=listed.first_name,
+            last_name=listed.last_name,
+            join_url=listed.join_url,
+            create_time=listed.create_time,
+        )
+        key = event_key(Notification(LISTED, event_ts, meeting.zoom_meeting_id, listed))
+        outcome = learn(connection, event, key, meeting, campaign, now)
+        found.repaired += outcome.changed
+        found.refreshed += outcome.new and not outcome.changed
+        found.owed += outcome.owed
+
+
+def _listed_ts(listed: Registrant, row: Any | None, began: datetime) -> int | None:
+    """The stamp under which a listing's line is news, None when it is none (or may be lagging)."""
+    created = milliseconds(listed.create_time) if listed.create_time else None
+    if row is None:
+        return created or milliseconds(began)
+    if row.status == listed.status:
+        same = (row.join_url == listed.join_url or not listed.join_url) and (
+            row.first_name,
+            row.last_name,
+        ) == (listed.first_name, listed.last_name)
+        # Just after what is known: a cancellation told later than this list still wins.
+        return None if same else int(row.decided_ts) + 1
+    if row.status == "pending" and listed.status == "approved":
+        return milliseconds(began)
+    if listed.status in ACTIVE and created and created > row.decided_ts:
+        return created
+    return milliseconds(began) if row.decided_ts < milliseconds(began - SETTLED) else None
+
+
+def _registered_anew(listed: Registrant, row: Any, ids: Collection[str]) -> bool:
+    """Whether the person left and came back with a new link, and none of it was told to us."""
+    return (
+        {listed.status, row.status} <= set(ACTIVE)
+        and listed.create_time is not None
+        and listed.create_time > row.registered_at + SAME_MOMENT
+        and milliseconds(listed.create_time) > row.decided_ts
+        and listed.join_url != row.join_url
+        and (listed.join_url is not None or listed.status == "pending")
+        and (listed.id == row.registrant_id or row.registrant_id not in ids)
+    )
+
+
+def _unlisted(
+    connection: Connection, row: Any, event_ts: int, meeting: Any, campaign: Campaign, now: datetime
+) -> None:
+    """The registration that we know of is in no list any more."""
+    event = Event(
+        event=UNLISTED,
+        event_ts=event_ts,
+        source="sweep",
+        status="cancelled",
+        registrant_id=row.registrant_id or "",
+        email=row.email,
+        first_name=row.first_name,
+        last_name=row.last_name,
+    )
+    left = Registrant(event.registrant_id, row.email, "", "", "cancelled", None)
+    key = event_key(Notification(UNLISTED, event_ts, meeting.zoom_meeting_id, left))
+    learn(connection, event, key, meeting, campaign, now)
+
+
+def _conclude(
+    connection: Connection,
+    found: Sweep,
+    meeting: Any,
+    campaign: Campaign,
+    began: datetime,
+    *,
+    gone_is_agreed: bool,
+) -> None:
+    active = people.active_people(connection, meeting.focus_group)
+    lacking = [
+        row
+        for row in active
+        if row.email_folded not in found.seen and row.decided_ts < milliseconds(began - SETTLED)
+    ]
+    newly = [row.id for row in lacking if row.absent_since is None]
+    people.mark_absent(connection, newly, began)
+    found.absent = len(newly)
+    gone = [
+        row
+        for row in lacking
+        if row.absent_since is not None and began - row.absent_since >= BETWEEN_LISTINGS
+    ]
+    if len(gone) > max(3, len(active) // 10) and not gone_is_agreed:
+        found.withheld = len(gone)
+        journal.note(
+            connection,
+            began,
+            "sweep.many_gone",
+            f"{len(gone)} of {len(active)} registrants are no longer in Zoom's lists;"
+            " nothing is concluded before somebody agrees:"
+            f" resonance-zoom sync {meeting.focus_group} --agree-gone",
+            level=journal.ERROR,
+            focus_group=meeting.focus_group,
+            gone=len(gone),
+            active=len(active),
+        )
+        return
+    for row in gone:
+        # As of the first list without them: who registered again since then has not left.
+        _unlisted(connection, row, milliseconds(row.absent_since), meeting, campaign, began)
+        found.gone += 1
+
+
+def _created(listed: Registrant) -> tuple[float, str]:
+    return (listed.create_time.timestamp() if listed.create_time else 0.0, listed.id)

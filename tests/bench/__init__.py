@@ -1,0 +1,1 @@
+"""How long things take: scripts to run by hand, no tests."""
