@@ -4,9 +4,10 @@ BIN := .venv/bin
 SOURCES := resonance_zoom jobs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup rehearse screenshots test check format lint types floors lock clean
+.PHONY: help setup demo rehearse screenshots test check format lint types floors lock clean
 
 help:
+	@echo "make demo       try everything in a browser: a simulated Zoom, a mailbox that is a page"
 	@echo "make rehearse   run the shipped campaign in virtual time against a simulated Zoom"
 	@echo "make test       run the tests"
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
@@ -34,6 +35,9 @@ setup: .venv/.runtime
 	@echo "Installing what the tests need (once) …"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
+
+demo: .venv/.runtime
+	@$(BIN)/resonance-zoom demo $(ARGS)
 
 rehearse: .venv/.runtime
 	@$(BIN)/resonance-zoom rehearse $(ARGS)

@@ -15,6 +15,7 @@ from resonance_zoom.printing import say
 
 COMMANDS: tuple[click.Command, ...] = (
     launching.rehearse,
+    launching.demo,
     launching.check,
     launching.plan,
     launching.run,
@@ -26,6 +27,7 @@ COMMANDS: tuple[click.Command, ...] = (
     showing.invite,
     showing.letter,
     showing.test_letter,
+    showing.site,
     acting.sync,
     acting.resend,
     acting.cancel,

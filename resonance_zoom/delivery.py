@@ -91,7 +91,14 @@ class Delivery:
                     connection, letter.id, ready_at=now + decision.delay, reason=decision.reason
                 )
                 if letter.reason != decision.reason:
-                    self._note(connection, claim, "letter.waits", decision.reason, journal.WARNING)
+                    self._note(
+                        connection,
+                        claim,
+                        "letter.waits",
+                        outbox.REASONS[decision.reason],
+                        journal.WARNING,
+                        reason=decision.reason,
+                    )
                 return None
             if isinstance(decision, Drop):
                 drop(connection, claim, decision.reason, now)

@@ -146,6 +146,7 @@ def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], No
                 status=call.status,
                 seconds=round(call.duration, 3),
                 attempt=call.attempt,
+                error=str(call.error) if call.error else None,
             )
 
     return on_call

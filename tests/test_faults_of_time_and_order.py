@@ -318,6 +318,22 @@ def test_a_new_link_is_sent_even_if_its_cancellation_is_told_last(
     assert str(second.join_url) in two.text
 
 
+def test_who_comes_back_and_gets_the_same_link_again_is_told_so(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    notifier: Notifier,
+    clock: Clock,
+    mail_server: MailServer,
+) -> None:
+    alice = zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    for minute, word in ((0, "created"), (5, "cancelled"), (9, "created")):
+        clock.time = notifier.began + timedelta(minutes=minute)
+        assert notifier.tell(word, minute=minute, who=alice) == 200
+        run(service, "deliver_letters")
+    assert [one.kind for one in mail_server.to(ALICE)] == ["confirmation", "confirmation"]
+
+
 # ---- the sweep against late news -----------------------------------------------------------------
 
 

@@ -146,7 +146,7 @@ def test_a_stop_or_a_pause_takes_effect_after_the_letter_at_hand(
             journal.remember(connection, journal.HELD, "the clock jumped")
         return await accept(mail_server, *args)
 
-    mail_server.handle_DATA = hold_then_accept  # type: ignore[method-assign]
+    mail_server.handle_DATA = hold_then_accept  # type: ignore[assignment, method-assign]
     run(service, "deliver_letters")
     assert len(mail_server.kept) == 2
 

@@ -73,7 +73,8 @@ def test_every_key_is_shown_at_least_as_a_remark() -> None:
     assert shown == {
         "name", "slug", "timezone", "language", "zoom_host", "approval", "confirmation",
         "email", "phone", "days_before", "send_at", "keep_days_after_last",
-        "title", "date", "starts", "ends", "capacity", "agenda",
+        "title", "date", "starts", "ends", "capacity", "agenda", "cancelled", "about", "invited",
+        "controller", "purpose", "basis", "recipients", "contact", "publisher", "director", "host",
     }  # fmt: skip
 
 

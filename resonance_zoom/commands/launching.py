@@ -40,6 +40,16 @@ def rehearse(seed: int, registrants: int, out: Path | None, *, as_json: bool) ->
 
 
 @click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+def demo(port: int) -> None:
+    """Click through everything on this machine: a simulated Zoom, a mailbox, the pages."""
+    from resonance_zoom import demo as demonstration  # it brings the simulator, like `rehearse`
+
+    logs.configure("text")
+    demonstration.run(load_settings().campaign_file, port=port)
+
+
+@click.command()
 @as_json
 def check(*, as_json: bool) -> None:
     """Tell what would stop the campaign, and what to do about it."""

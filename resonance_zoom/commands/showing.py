@@ -18,7 +18,9 @@ from resonance_zoom.mail.postman import make_postman
 from resonance_zoom.printing import print_json, say
 from resonance_zoom.service import Service, open_service, utc_now
 from resonance_zoom.settings import load_settings
+from resonance_zoom.site import write_site
 from resonance_zoom.store import journal
+from resonance_zoom.store.engine import Store
 
 
 @click.command()
@@ -116,6 +118,33 @@ def test_letter(kind: str, address: str, focus_group: str | None) -> None:
         finally:
             postman.close()
     click.echo(f"accepted for {address}: {accepted.reply}")
+
+
+@click.command()
+@click.option(
+    "--output",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the files are written.",
+)
+def site(folder: Path) -> None:
+    """Write the page of the campaign as files, for any web server."""
+    settings = load_settings()
+    campaign = load_campaign(settings.campaign_file)
+    store = Store(settings.database_url)
+    try:
+        exists = store.path.exists()
+        if exists:
+            store.require_current()
+        written = write_site(campaign, store if exists else None, utc_now(), folder)
+    finally:
+        store.close()
+    for path in written:
+        click.echo(path)
+    if not exists:
+        say("The service has not run yet: the page says that registration will open soon.")
 
 
 @contextmanager

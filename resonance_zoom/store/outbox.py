@@ -246,10 +246,10 @@ def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, 
 
 def told_start(connection: Connection, registrant: int) -> datetime | None:
     """The start of which the last letter spoke that left for a registrant."""
-    return connection.execute(last_told_start(registrant)).scalar()
+    return connection.scalar(last_told_start(registrant))
 
 
-def last_told_start(registrant: Any) -> Select[tuple[datetime]]:
+def last_told_start(registrant: Any) -> Select[datetime]:
     """The same as a query, of an id or a column."""
     return (
         select(letters.c.start_at)

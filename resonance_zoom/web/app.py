@@ -16,6 +16,10 @@ ROUTES = (
     Route("/", public.campaign_page),
     Route("/icon.svg", public.icon),
     Route("/me/{token}", personal.show),
+    Route("/me/{token}/data.json", personal.data),
+    Route("/me/{token}/{group}.ics", personal.calendar),
+    Route("/me/{token}/withdraw/{group}", personal.ask_withdraw, methods=["GET"]),
+    Route("/me/{token}/withdraw/{group}", personal.withdraw, methods=["POST"]),
     *staff.routes(),
 )
 
@@ -26,7 +30,7 @@ def make_app(service: Service) -> Starlette:
     app = Starlette(
         routes=[*ROUTES, Route(pages.stylesheet_path(), public.stylesheet)],
         middleware=[Middleware(SecurityHeaders, https=https)],
-        exception_handlers={404: public.absent},
+        exception_handlers={404: public.absent, 500: public.failed},
     )
     app.state.service = service
     app.state.failures = {}

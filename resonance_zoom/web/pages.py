@@ -19,6 +19,7 @@ from resonance_zoom.web import words
 
 HERE = Path(__file__).parent
 STYLESHEET = HERE / "static" / "style.css"
+ICON = HERE / "static" / "icon.svg"
 
 
 def service_of(request: Request) -> Service:
@@ -53,7 +54,9 @@ def rendered(template: str, campaign: Campaign, now: datetime, **context: Any) -
     whole = {
         "campaign": campaign,
         "now": now,
+        "keep_until": french.calendar_day(campaign.keep_until),
         "stylesheet": stylesheet_path(),
+        "icon": "/icon.svg",
         "banner": "",
         **context,
     }

@@ -1,11 +1,208 @@
-"""A registrant's own page, from the link in their letters."""
+"""A registrant's own page, from the link in their letters: what is known, and giving up a place."""
 
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from resonance_zoom.web import public
+from resonance_zoom import acts, meetings, privacy
+from resonance_zoom.errors import NotFound, ResonanceError
+from resonance_zoom.links import LinkRefused
+from resonance_zoom.mail.letters import is_join_url
+from resonance_zoom.service import Service
+from resonance_zoom.store import people
+from resonance_zoom.store.tables import letters
+from resonance_zoom.web import pages
+from resonance_zoom.web.staff.door import same_origin
+
+HOLDS_A_PLACE = ("approved", "pending")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """The person behind a link: their registrations over all groups, and each meeting's row."""
+
+    request: Request
+    service: Service
+    rows: tuple[Any, ...]
+    held: dict[str, Any]
+
+    @property
+    def home(self) -> str:
+        """The address of their page."""
+        return f"/me/{self.request.path_params['token']}"
+
+    def page(self, template: str, *, status: int = 200, **context: Any) -> Response:
+        """A page of theirs: found by nobody else, kept by no cache."""
+        return pages.page(
+            self.request,
+            template,
+            status=status,
+            headers={"X-Robots-Tag": "noindex"},
+            home=self.home,
+            **context,
+        )
+
+    @property
+    def registration(self) -> Any:
+        """Their registration in the group that the address names; None when there is none."""
+        group = self.request.path_params["group"]
+        if self.held.get(group) is None:
+            return None
+        return next((row for row in self.rows if row.focus_group == group), None)
 
 
 def show(request: Request) -> Response:
-    """GET /me/TOKEN: to come."""
-    return public.absent(request)
+    """GET /me/TOKEN."""
+    visitor = _visitor(request)
+    if visitor is None:
+        return _refused(request)
+    now = visitor.service.now()
+    with visitor.service.store.read() as connection:
+        sent = connection.execute(
+            select(letters.c.registrant, letters.c.kind, letters.c.sent_at)
+            .where(letters.c.registrant.in_([row.id for row in visitor.rows]))
+            .where(letters.c.state == "sent")
+            .order_by(letters.c.sent_at)
+        ).all()
+    registrations = [
+        {
+            "row": row,
+            "meeting": visitor.held.get(row.focus_group),
+            "state": _state(row, visitor.held.get(row.focus_group), now),
+            "letters": [letter for letter in sent if letter.registrant == row.id],
+        }
+        for row in visitor.rows
+    ]
+    return visitor.page(
+        "personal.html",
+        first_name=visitor.rows[0].first_name,
+        email=visitor.rows[0].email,
+        registrations=registrations,
+        done=request.query_params.get("done") == "withdrawn",
+    )
+
+
+def _state(row: Any, meeting: Any, now: Any) -> str:
+    """What the page offers: `ready` (with the link), `waits`, `past`, `off` or `left`."""
+    if row.status not in HOLDS_A_PLACE:
+        return "left"
+    if meeting is None:
+        return "waits"
+    if meeting.cancelled_at is not None:
+        return "off"
+    if meeting.end_at is not None and meeting.end_at <= now:
+        return "past"
+    ready = row.status == "approved" and row.join_url and is_join_url(row.join_url)
+    return "ready" if ready else "waits"
+
+
+def calendar(request: Request) -> Response:
+    """GET /me/TOKEN/GROUP.ics: the same file as in the letters, as of now."""
+    visitor = _visitor(request)
+    if visitor is None or visitor.registration is None:
+        return _refused(request)
+    now, row = visitor.service.now(), visitor.registration
+    meeting = visitor.held[row.focus_group]
+    if _state(row, meeting, now) != "ready":
+        return _refused(request)
+    return Response(
+        visitor.service.composer.calendar(person=row, meeting=meeting, date=now),
+        media_type="text/calendar; charset=utf-8; method=PUBLISH",
+        headers={"Content-Disposition": f'attachment; filename="{row.focus_group}.ics"'},
+    )
+
+
+def data(request: Request) -> Response:
+    """GET /me/TOKEN/data.json: all that is known of this person."""
+    visitor = _visitor(request)
+    if visitor is None:
+        return _refused(request)
+    with visitor.service.store.read() as connection:
+        known = privacy.export(connection, visitor.rows[0].email)
+    return Response(
+        json.dumps(known, ensure_ascii=False, indent=2),
+        media_type="application/json",
+        headers={"Content-Disposition": 'attachment; filename="mes-donnees.json"'},
+    )
+
+
+def ask_withdraw(request: Request) -> Response:
+    """GET /me/TOKEN/withdraw/GROUP: a button; changes nothing."""
+    visitor = _visitor(request)
+    if visitor is None or visitor.registration is None:
+        return _refused(request)
+    row = visitor.registration
+    if row.status not in HOLDS_A_PLACE:
+        return pages.see_other(visitor.home, done="withdrawn")
+    return _asked(visitor, row)
+
+
+async def withdraw(request: Request) -> Response:
+    """POST: gives the place up at Zoom, so that the person may come back."""
+    return await run_in_threadpool(_withdraw, request)
+
+
+def _withdraw(request: Request) -> Response:
+    visitor = _visitor(request)
+    if visitor is None or visitor.registration is None or not same_origin(request):
+        return _refused(request)
+    service, row = visitor.service, visitor.registration
+    desk = acts.Desk(service.store, service.campaign, service.now(), "registrant")
+    try:
+        acts.give_up_place(desk, service.zoom, row.id, receipt=True)
+    except NotFound:
+        pass  # pressed twice: the place is given up already
+    except ResonanceError:
+        return _asked(visitor, row, failed=True)
+    service.wake("deliver_letters")
+    return pages.see_other(visitor.home, done="withdrawn")
+
+
+def _asked(visitor: Visitor, row: Any, *, failed: bool = False) -> Response:
+    return visitor.page(
+        "withdraw.html",
+        status=503 if failed else 200,
+        meeting=visitor.held[row.focus_group],
+        failed=failed,
+    )
+
+
+def _visitor(request: Request) -> Visitor | None:
+    """Who came by the link in the address, None when it is none of ours."""
+    service = pages.service_of(request)
+    try:
+        number = service.links.registrant(
+            request.path_params["token"], service.campaign, service.now()
+        )
+        with service.store.read() as connection:
+            one = acts.registrant(connection, number)
+            if not one.email:
+                return None
+            rows = tuple(people.with_email(connection, one.email))
+            held = {row.focus_group: meetings.row_in(connection, row.focus_group) for row in rows}
+    except (LinkRefused, NotFound):
+        return None
+    return Visitor(request=request, service=service, rows=rows, held=held)
+
+
+def _refused(request: Request) -> Response:
+    """The same page whatever was wrong with the link."""
+    service = pages.service_of(request)
+    return pages.page(
+        request,
+        "message.html",
+        status=404,
+        headers={"X-Robots-Tag": "noindex"},
+        heading="Ce lien ne fonctionne pas",
+        sentences=[
+            "Il est peut-être incomplet, ou la campagne est terminée et vos données sont effacées.",
+            f"Reprenez le lien de votre dernier courrier, ou écrivez à"
+            f" {service.campaign.organiser.email}.",
+        ],
+        way_on=("/", "Voir les rencontres"),
+    )

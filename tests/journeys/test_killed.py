@@ -79,7 +79,8 @@ class Program:
         self.start()
         assert self._process is not None
         assert self._process.wait(20) == -signal.SIGKILL
-        return self.known()
+        with self.zoom.lock:  # Zoom may still be carrying the request out
+            return self.known()
 
     def runs_until_it_sweeps(self, meetings: int) -> list[tuple[str, bool]]:
         """Start; when it sweeps the last of so many meetings, all of them were made and noted."""

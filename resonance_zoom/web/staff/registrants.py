@@ -1,20 +1,191 @@
-"""A page of the staff."""
+"""Who is registered: found by a name heard on the telephone, and taken along as a spreadsheet."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, distinct, func, select
 from starlette.responses import Response
 
+from resonance_zoom.store import journal
+from resonance_zoom.store.tables import registrants
+from resonance_zoom.web import words
+from resonance_zoom.web.staff import answers, spreadsheets
+from resonance_zoom.web.staff.answers import Answer, Circumstances
 from resonance_zoom.web.staff.door import Visit
+from resonance_zoom.web.staff.letters import name_of
+from resonance_zoom.web.staff.listings import PAGE, Filters, spoken_of
+from resonance_zoom.web.staff.spreadsheets import Column
+
+HOME = "/staff/registrants"
+COLUMNS = (
+    Column("Réunion", 50),
+    Column("Date de la réunion", 18),
+    Column("Prénom", 18),
+    Column("Nom", 22),
+    Column("Adresse", 34),
+    Column("Inscription", 14),
+    Column("Inscrit le", 18),
+    Column("Appris", 20),
+    Column("Lien envoyé le", 18),
+    Column("Lien", 44),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One registration, as list and export show it."""
+
+    id: int
+    name: str
+    email: str
+    title: str
+    status: str
+    registered_at: datetime
+    answer: Answer
 
 
 def listing(visit: Visit) -> Response:
-    """To come."""
-    return visit.missing("registrants")
+    """GET: the registrations that the filters leave, the newest first."""
+    with visit.service.store.read() as connection:
+        here = answers.circumstances(connection, visit.service)
+        asked = _Asked(visit, here)
+        registrations, people = _counted(connection, asked)
+        rows = _rows(connection, asked.page(), limit=PAGE + 1)
+        lines = list(_lines(connection, rows[:PAGE], here))
+        only = _only(connection, asked, here) if asked.spoken and people == 1 else ()
+    return visit.page(
+        "registrants.html",
+        heading="Inscrits",
+        place=HOME,
+        asked=asked.filters,
+        groups=here.titles(),
+        lines=lines,
+        registrations=registrations,
+        people=people,
+        only=only,
+        older=asked.filters.address(before=lines[-1].id) if len(rows) > PAGE else None,
+        newest=asked.filters.address() if asked.filters.before else None,
+        csv=asked.filters.address(f"{HOME}.csv"),
+        xlsx=asked.filters.address(f"{HOME}.xlsx"),
+    )
 
 
 def as_csv(visit: Visit) -> Response:
-    """To come."""
-    return visit.missing("registrants")
+    """GET: the same as a file, everything that the filters leave."""
+    cells = _exported(visit, "csv")
+    zone = visit.service.campaign.timezone
+    whole = spreadsheets.as_csv(COLUMNS, cells, zone)
+    return _file(visit, whole, spreadsheets.CSV_TYPE, "csv")
 
 
 def as_xlsx(visit: Visit) -> Response:
-    """To come."""
-    return visit.missing("registrants")
+    """GET: the same as a workbook."""
+    cells = _exported(visit, "xlsx")
+    zone = visit.service.campaign.timezone
+    whole = spreadsheets.as_xlsx(COLUMNS, cells, zone, title="Inscrits")
+    return _file(visit, whole, spreadsheets.XLSX_TYPE, "xlsx")
+
+
+class _Asked:
+    """What an address asks for: `filters` for the reader, `where` for the database."""
+
+    def __init__(self, visit: Visit, here: Circumstances) -> None:
+        self.filters = Filters(visit.query, HOME)
+        self.spoken = self.filters.words("q")
+        self.group = self.filters.choice("group", here.titles())
+        self.where: list[ColumnElement[bool]] = [registrants.c.email != ""]  # erased ones are not
+        self.where += spoken_of(self.spoken)
+        if self.group:
+            self.where.append(registrants.c.focus_group == self.group)
+        if status := self.filters.choice("status", words.STATUSES):
+            self.where.append(registrants.c.status == status)
+
+    def page(self) -> list[ColumnElement[bool]]:
+        """The same from the line on at which this page begins."""
+        before = self.filters.before
+        return self.where if before is None else [*self.where, registrants.c.id < before]
+
+
+def _counted(connection: Connection, asked: _Asked) -> tuple[int, int]:
+    """(registrations, people)."""
+    people = func.count(distinct(registrants.c.email_folded))
+    registrations, persons = connection.execute(
+        select(func.count(), people).select_from(registrants).where(*asked.where)
+    ).one()
+    return int(registrations), int(persons)
+
+
+def _rows(
+    connection: Connection, where: Sequence[ColumnElement[bool]], *, limit: int | None = None
+) -> Sequence[Any]:
+    newest = select(registrants).where(*where).order_by(registrants.c.id.desc())
+    return connection.execute(newest.limit(limit)).all()
+
+
+def _only(connection: Connection, asked: _Asked, here: Circumstances) -> Sequence[Line]:
+    """Every registration of the one person whom the words mean, also beyond the other filters."""
+    found = select(registrants.c.email_folded).where(*asked.where).limit(1).scalar_subquery()
+    rows = _rows(connection, [registrants.c.email_folded == found])
+    return list(_lines(connection, rows, here))
+
+
+def _lines(connection: Connection, rows: Sequence[Any], here: Circumstances) -> Iterator[Line]:
+    owed = answers.letters_by_person(connection, [row.id for row in rows])
+    for row in rows:
+        yield Line(
+            id=row.id,
+            name=name_of(row),
+            email=row.email,
+            title=here.title(row.focus_group),
+            status=row.status,
+            registered_at=row.registered_at,
+            answer=answers.answer(row, owed[row.id], here),
+        )
+
+
+def _exported(visit: Visit, kind: str) -> list[tuple[Any, ...]]:
+    """The cells of an export, which the journal records. No personal link is among them."""
+    with visit.service.store.read() as connection:
+        here = answers.circumstances(connection, visit.service)
+        asked = _Asked(visit, here)
+        cells = list(_cells(connection, _rows(connection, asked.where), here))
+    with visit.service.store.write() as connection:
+        journal.note(
+            connection,
+            visit.now,
+            "staff.export",
+            f"{len(cells)} registrations exported as {kind} (by {visit.session.name})",
+            focus_group=asked.group or None,
+            by=visit.session.name,
+            rows=len(cells),
+            format=kind,
+        )
+    return cells
+
+
+def _cells(
+    connection: Connection, rows: Sequence[Any], here: Circumstances
+) -> Iterator[tuple[Any, ...]]:
+    owed = answers.letters_by_person(connection, [row.id for row in rows])
+    for row in rows:
+        found = answers.answer(row, owed[row.id], here)
+        yield (
+            here.title(row.focus_group),
+            here.start(row.focus_group),
+            row.first_name,
+            row.last_name,
+            row.email,
+            words.STATUSES[row.status],
+            row.registered_at,
+            words.SOURCES.get(row.source, row.source),
+            found.left_at,
+            found.short,
+        )
+
+
+def _file(visit: Visit, whole: bytes, media_type: str, ending: str) -> Response:
+    day = visit.now.astimezone(visit.service.campaign.timezone).date()
+    name = f'attachment; filename="inscrits-{day.isoformat()}.{ending}"'
+    return Response(whole, media_type=media_type, headers={"Content-Disposition": name})

@@ -1,7 +1,8 @@
 """A Zoom on loopback: OAuth, meetings, registrants, limits, signed webhooks and their retries.
 
-For tests and rehearsals only. `SimulatedZoom` is the truth and what people do on Zoom's pages;
-`SimulatorServer` answers the API over real HTTP; `world.faults` switches on what goes wrong.
+For tests, rehearsals and the demonstration only. `SimulatedZoom` is the truth and what people do
+on Zoom's pages; `SimulatorServer` answers the API over real HTTP; `world.faults` switches on what
+goes wrong.
 
     world = SimulatedZoom(now=clock)
     with SimulatorServer(world) as zoom:

@@ -79,6 +79,7 @@ class Account:
         self.host_id = self.ids.text(22, "host")
         self.host_type = host_type
         self.timezone = timezone
+        self.web = WEB  # where links to pages lead; elsewhere when somebody serves them
         self.scopes = frozenset(SCOPES if scopes is None else scopes)
         self.faults = Faults(seed=seed)
         self.quotas = Quotas()
@@ -130,9 +131,10 @@ class Account:
             settings=settings,
             created_at=now,
             creation_source=source,
-            registration_url=f"{WEB}/meeting/register/{token}",
+            registration_url=f"{self.web}/meeting/register/{token}",
             encrypted_password=self.ids.text(32, "pwd", meeting_id, password),
             questions=[{"field_name": "last_name", "required": False}],
+            web=self.web,
         )
         self.meetings[meeting_id] = meeting
         self.webhooks.emit("meeting.created", events.created(self.account_id, meeting))
@@ -270,7 +272,7 @@ class Account:
         self, meeting: SimMeeting, who: SimRegistrant, *, moved: datetime | None = None
     ) -> str:
         token = self.ids.text(43, "tk", meeting.id, who.id, len(who.history), moved)
-        return f"{WEB}/w/{meeting.id}?tk={token}&pwd={meeting.encrypted_password}"
+        return f"{self.web}/w/{meeting.id}?tk={token}&pwd={meeting.encrypted_password}"
 
     @staticmethod
     def registrant(meeting: SimMeeting, email: str) -> SimRegistrant:

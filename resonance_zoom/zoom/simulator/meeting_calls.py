@@ -9,7 +9,6 @@ from resonance_zoom.zoom.simulator.account import BASIC, LICENSED, Account
 from resonance_zoom.zoom.simulator.calls import Call
 from resonance_zoom.zoom.simulator.paging import page
 from resonance_zoom.zoom.simulator.records import (
-    WEB,
     Refusal,
     SimMeeting,
     SimParticipant,
@@ -179,7 +178,7 @@ def _whole(world: Account, meeting: SimMeeting) -> dict[str, Any]:
         "agenda": meeting.agenda,
         "host_email": meeting.host_email,
         "status": meeting.status,
-        "start_url": f"{WEB}/s/{meeting.id}?zak={key}",  # a login for the host: a secret
+        "start_url": f"{meeting.web}/s/{meeting.id}?zak={key}",  # a login for the host: a secret
         "password": meeting.password,
         "encrypted_password": meeting.encrypted_password,
         "settings": settings,

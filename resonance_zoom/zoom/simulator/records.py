@@ -99,6 +99,7 @@ class SimMeeting:
     participants: list[SimParticipant] = field(default_factory=list)
     questions: list[dict[str, Any]] = field(default_factory=list)
     custom_questions: list[dict[str, Any]] = field(default_factory=list)
+    web: str = WEB
 
     @property
     def end_time(self) -> datetime:
@@ -113,7 +114,7 @@ class SimMeeting:
     @property
     def join_url(self) -> str:
         """The meeting's own link; with registration on it leads to the registration page."""
-        return f"{WEB}/j/{self.id}?pwd={self.encrypted_password}"
+        return f"{self.web}/j/{self.id}?pwd={self.encrypted_password}"
 
     def gone(self, now: datetime) -> bool:
         """Whether Zoom says that it does not exist: deleted, or its id has expired."""

@@ -11,11 +11,11 @@ from typing import Any, Self, cast
 
 import uvicorn
 from starlette.requests import Request
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from resonance_zoom.errors import ResonanceError
-from resonance_zoom.zoom.simulator.api import answer
+from resonance_zoom.zoom.simulator.api import API_PREFIX, TOKEN_PATH, answer
 from resonance_zoom.zoom.simulator.records import Answer, SimRequest
 from resonance_zoom.zoom.simulator.world import SimulatedZoom
 
@@ -35,13 +35,21 @@ class SimulatorServer:
     """Serves `world` while the `with` block lasts; port 0 picks a free one.
 
     `deliver`: a second thread sends notifications as they fall due, for worlds in real time.
+    `pages`: what a browser sees beside the API; without it there are no pages.
     `world` may be replaced while nothing is asked.
     """
 
     def __init__(
-        self, world: SimulatedZoom, *, host: str = "127.0.0.1", port: int = 0, deliver: bool = False
+        self,
+        world: SimulatedZoom,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        deliver: bool = False,
+        pages: ASGIApp | None = None,
     ) -> None:
         self.world = world
+        self._pages = pages
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.origin = f"http://{host}:{self.port}"
@@ -106,6 +114,9 @@ class SimulatorServer:
             self.world.deliver_due()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._pages is not None and not scope["path"].startswith((f"{API_PREFIX}/", TOKEN_PATH)):
+            await self._pages(scope, receive, send)
+            return
         request = Request(scope, receive)
         given = answer(
             self.world,

@@ -1,0 +1,256 @@
+"""What needs somebody, and what will settle itself: sentences in French, the gravest first."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, case, func, or_, select
+
+from resonance_zoom import acts
+from resonance_zoom.mail import french
+from resonance_zoom.service import Service
+from resonance_zoom.store import journal, outbox
+from resonance_zoom.store.tables import letters, meetings, registrants
+from resonance_zoom.web import words
+from resonance_zoom.web.health import DISK_FREE, LETTER_AGE, SWEEP_AGE
+from resonance_zoom.web.staff.at_work import JOBS, READING, AtWork, Failure
+
+LONG_FAILING = timedelta(hours=1)
+RELAY_FAILURES = 5  # over a quarter of an hour, by the pauses of deliver_letters
+
+Way = tuple[str, str]  # address, words
+_SYNC: Way = ("/staff/act/sync/-", "Relire Zoom maintenant")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """`needs`: somebody must act, else it settles itself. `link`: where; `act`: for admins.
+
+    `verbatim`: what another program said, in its own words.
+    """
+
+    needs: bool
+    sentence: str
+    remedy: str = ""
+    link: Way | None = None
+    act: Way | None = None
+    verbatim: str = ""
+
+
+def of_service(connection: Connection, service: Service, work: AtWork) -> Iterator[Alert]:
+    """The process, its disk, its clock."""
+    zone = service.campaign.timezone
+    if work.stopped:
+        since = f" depuis le {french.date_hour(work.ticked_at, zone)}" if work.ticked_at else ""
+        yield Alert(
+            needs=True,
+            sentence=f"Le service ne travaille plus{since} : rien ne part, rien n’est lu.",
+            remedy="Redémarrez-le ; il rattrapera ce qui peut encore l’être.",
+        )
+    if (free := shutil.disk_usage(service.store.path.parent).free) < DISK_FREE:
+        yield Alert(
+            needs=True,
+            sentence=f"Le disque de la machine est presque plein ({free // 1024**2} Mo libres).",
+            remedy="Faites de la place : sans elle, plus rien n’est enregistré.",
+        )
+    if held := journal.recall(connection, journal.HELD):
+        yield Alert(
+            needs=True,
+            sentence="L’horloge de la machine n’est pas sûre : tous les courriers sont retenus.",
+            remedy="Faites-la régler ; ils repartiront d’eux-mêmes.",
+            link=("/staff/letters", "Courriers"),
+            verbatim=held,
+        )
+
+
+def of_sending(connection: Connection, service: Service, now: datetime) -> Iterator[Alert]:
+    """What keeps all letters back."""
+    if service.settings.smtp_url is None:
+        yield Alert(
+            needs=True,
+            sentence="Aucun courrier ne quitte cette machine : aucun serveur de courrier n’est"
+            " réglé.",
+            remedy="Donnez sa valeur à SMTP_URL dans .env, puis redémarrez le service.",
+        )
+    if relay := journal.recall(connection, journal.RELAY):
+        again = datetime.fromisoformat(relay["again_at"])
+        hour = french.hour(again, service.campaign.timezone)
+        lasts = relay["failures"] >= RELAY_FAILURES
+        yield Alert(
+            needs=lasts,
+            sentence="Le serveur de courrier ne répond pas : les courriers attendent, rien n’est"
+            " perdu.",
+            remedy=("Prévenez qui s’en occupe. " if lasts else "")
+            + (
+                f"Nouvel essai à {hour}." if again > now else "Nouvel essai d’un instant à l’autre."
+            ),
+            link=("/staff/letters", "Courriers"),
+            verbatim=relay["error"],
+        )
+    if paused := journal.recall(connection, journal.PAUSED):
+        yield Alert(
+            needs=True,
+            sentence=f"Tous les envois sont suspendus par {paused}.",
+            remedy="Rien ne part avant la reprise.",
+            link=("/staff/letters", "Courriers"),
+            act=("/staff/act/resume/-", "Reprendre les envois"),
+        )
+
+
+def of_file(connection: Connection) -> Iterator[Alert]:
+    """An edited campaign file that cannot be used."""
+    if problems := (journal.recall(connection, journal.CAMPAIGN_FILE) or {}).get("problems"):
+        yield Alert(
+            needs=True,
+            sentence="Le fichier de campagne modifié contient des erreurs : l’ancien reste en"
+            " vigueur.",
+            remedy="Corrigez-le ; il est relu chaque minute.",
+            verbatim=" · ".join(problems),
+        )
+
+
+_CAUSES = {
+    "ZoomUnreachable": ("Zoom ne répond pas", ""),
+    "ZoomRateLimited": ("Zoom demande d’attendre", ""),
+    "ZoomUnauthorized": (
+        "Zoom refuse nos identifiants",
+        "Vérifiez-les avec la commande « resonance-zoom check ».",
+    ),
+    "ZoomScopeMissing": (
+        "il manque un droit à l’application Zoom",
+        "La commande « resonance-zoom check » dit lequel.",
+    ),
+    "ZoomNotFound": (
+        "Zoom ne trouve pas ce qui est demandé",
+        "Vérifiez l’hôte avec la commande « resonance-zoom check ».",
+    ),
+    "ZoomRefused": ("Zoom refuse la demande", "Réglez sur zoom.us ce que dit sa réponse."),
+}
+_UNNAMED = ("une erreur inattendue", "")
+
+
+def of_jobs(service: Service, now: datetime, work: AtWork) -> Iterator[Alert]:
+    """What could not be done, and why, as far as the type of the error tells."""
+    if work.stopped:
+        return  # all of this follows from it
+    reading = work.failures.get(READING)
+    if reading is not None or work.read_at is None or now - work.read_at > SWEEP_AGE:
+        yield _not_read(service, now, work, reading)
+    for job, failure in work.failures.items():
+        told = reading is not None and failure.name == reading.name
+        if job != READING and not told and failure.name != "MailUnreachable":
+            lasts = failure.since is None or now - failure.since > LONG_FAILING
+            yield _fails(f"Une tâche du service échoue ({JOBS[job]})", failure, lasts=lasts)
+
+
+def _not_read(service: Service, now: datetime, work: AtWork, failure: Failure | None) -> Alert:
+    old = work.read_at is None or now - work.read_at > SWEEP_AGE
+    if failure is not None:
+        return _fails("Les listes de Zoom ne peuvent pas être lues", failure, lasts=old, act=_SYNC)
+    if work.starting:
+        return Alert(
+            needs=False, sentence="Le service vient de démarrer ; il lit les listes de Zoom."
+        )
+    zone = service.campaign.timezone
+    since = f" depuis le {french.date_hour(work.read_at, zone)}" if work.read_at else ""
+    return Alert(
+        needs=True,
+        sentence=f"Les listes de Zoom n’ont pas été lues{since}.",
+        remedy="Faites-les relire, puis regardez le journal.",
+        link=("/staff/journal?kind=sync&level=all", "Journal"),
+        act=_SYNC,
+    )
+
+
+def _fails(what: str, failure: Failure, *, lasts: bool, act: Way | None = None) -> Alert:
+    cause, remedy = _CAUSES.get(failure.name, _UNNAMED)
+    needs = lasts or bool(remedy)
+    hope = "Le service réessaie de lui-même"
+    return Alert(
+        needs=needs,
+        sentence=f"{what} : {cause}.",
+        remedy=remedy
+        or (f"{hope}, mais cela dure : prévenez qui le tient." if lasts else f"{hope}."),
+        link=("/staff/journal?kind=zoom", "Journal"),
+        act=act if needs else None,
+        verbatim=failure.said,
+    )
+
+
+def of_letters(connection: Connection, now: datetime) -> Iterator[Alert]:
+    """Letters that somebody should look at, of people who still come to a meeting to come."""
+    yield from _ended_badly(connection, now)
+    stopped = any(
+        journal.recall(connection, stop) for stop in (journal.HELD, journal.PAUSED, journal.RELAY)
+    )
+    if not stopped:
+        yield from _late(connection, now)
+
+
+def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
+    still_matters = or_(
+        registrants.c.status == "approved", letters.c.kind.in_(sorted(acts.ANY_STATUS))
+    )
+    counted = (
+        select(letters.c.state, func.count())
+        .join(registrants, registrants.c.id == letters.c.registrant)
+        .join(meetings, meetings.c.focus_group == letters.c.focus_group)
+        .where(
+            letters.c.state.in_((outbox.FAILED, outbox.IN_DOUBT)),
+            or_(meetings.c.end_at.is_(None), meetings.c.end_at > now),
+            still_matters,
+        )
+        .group_by(letters.c.state)
+    )
+    counts = {row[0]: row[1] for row in connection.execute(counted)}
+    if failed := counts.get(outbox.FAILED):
+        yield Alert(
+            needs=True,
+            sentence="Un courrier n’a pas pu partir."
+            if failed == 1
+            else f"{failed} courriers n’ont pas pu partir.",
+            remedy="Souvent, l’adresse est mal écrite : corrigez-la, ou réessayez.",
+            link=("/staff/letters?state=failed", "Les voir"),
+        )
+    if doubted := counts.get(outbox.IN_DOUBT):
+        yield Alert(
+            needs=True,
+            sentence="Un courrier est peut-être arrivé, peut-être pas."
+            if doubted == 1
+            else f"{doubted} courriers sont peut-être arrivés, peut-être pas.",
+            remedy="Demandez à la personne, puis renvoyez ou écartez.",
+            link=("/staff/letters?state=in_doubt", "Les voir"),
+        )
+
+
+def _late(connection: Connection, now: datetime) -> Iterator[Alert]:
+    """Ready and not leaving: something is wrong. Waiting for a reason: it says which."""
+    late = letters.c.due_at < now - LETTER_AGE
+    waiting = (
+        select(
+            letters.c.reason,
+            func.count(),
+            func.min(letters.c.due_at),
+            func.sum(case((letters.c.ready_at < now - LETTER_AGE, 1), else_=0)),
+        )
+        .where(letters.c.state == outbox.QUEUED, late)
+        .group_by(letters.c.reason)
+    )
+    for reason, count, oldest, stuck in connection.execute(waiting):
+        several = f"{count} courriers attendent" if count > 1 else "Un courrier attend"
+        if stuck:
+            yield Alert(
+                needs=True,
+                sentence=f"{several} et ne {'partent' if count > 1 else 'part'} pas, bien que"
+                f" {'prêts' if count > 1 else 'prêt'}.",
+                remedy="Regardez le journal des courriers, ou redémarrez le service.",
+                link=("/staff/letters?state=queued", "Les voir"),
+            )
+        elif reason in words.REASONS and reason != "by_hand":
+            yield Alert(
+                needs=reason == "no_join_url" and now - oldest > LONG_FAILING,
+                sentence=f"{several} : {words.REASONS[reason]}.",
+                remedy="Le service réessaie de lui-même.",
+                link=("/staff/letters?state=queued", "Les voir"),
+            )

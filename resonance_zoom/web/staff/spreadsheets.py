@@ -1,0 +1,104 @@
+"""Lists as French spreadsheets open them: CSV and XLSX, in which nothing that was typed can run.
+
+https://owasp.org/www-community/attacks/CSV_Injection
+"""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.styles import Alignment, Font
+from openpyxl.utils import get_column_letter
+
+CSV_TYPE = "text/csv; charset=utf-8"
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
+_BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
+_NOT_IN_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading and its width in characters."""
+
+    heading: str
+    width: int
+
+
+def safe(text: str) -> str:
+    """A cell on one line. What a spreadsheet could take for a formula gets an apostrophe first."""
+    clean = _NOT_IN_XML.sub("", _BREAKS.sub(" ", text))
+    runs = text.startswith(FORMULA_STARTS) or _seen(clean).startswith(FORMULA_STARTS)
+    return f"'{clean}" if runs else clean
+
+
+def _seen(text: str) -> str:
+    """A text from its first visible character on."""
+    for place, character in enumerate(text):
+        if unicodedata.category(character) not in _UNSEEN:
+            return text[place:]
+    return ""
+
+
+def as_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]], zone: ZoneInfo) -> bytes:
+    """UTF-8 with BOM, `;`, CRLF; times local as `09/02/2021 09:00`."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
+    writer.writerow([column.heading for column in columns])
+    writer.writerows([_csv_cell(value, zone) for value in row] for row in rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _csv_cell(value: Any, zone: ZoneInfo) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(zone):%d/%m/%Y %H:%M}"
+    return safe(str(value))
+
+
+def as_xlsx(
+    columns: Sequence[Column], rows: Sequence[Sequence[Any]], zone: ZoneInfo, *, title: str
+) -> bytes:
+    """One sheet with real times (local), a heading that stays in sight, and a filter on it."""
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet(title)
+    for number, column in enumerate(columns, start=1):
+        sheet.column_dimensions[get_column_letter(number)].width = column.width
+    sheet.freeze_panes = "A2"
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(rows) + 1}"
+    sheet.append([_heading(sheet, column) for column in columns])
+    for row in rows:
+        sheet.append([_xlsx_cell(sheet, value, zone) for value in row])
+    whole = io.BytesIO()
+    book.save(whole)
+    return whole.getvalue()
+
+
+def _heading(sheet: Any, column: Column) -> Any:
+    cell = WriteOnlyCell(sheet, value=column.heading)
+    cell.font = Font(bold=True)
+    cell.alignment = Alignment(vertical="top", wrap_text=True)
+    return cell
+
+
+def _xlsx_cell(sheet: Any, value: Any, zone: ZoneInfo) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        local = value.astimezone(zone).replace(tzinfo=None, microsecond=0)
+        cell = WriteOnlyCell(sheet, value=local)
+        cell.number_format = "dd/mm/yyyy hh:mm"
+        return cell
+    cell = WriteOnlyCell(sheet, value=safe(str(value)))
+    cell.data_type = "s"  # otherwise `#N/A` would be an error and not a name
+    return cell
