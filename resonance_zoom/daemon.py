@@ -47,10 +47,16 @@ def run(service: Service, *, ready: Callable[[WebServer], None] = lambda _server
     """
     stop = threading.Event()
     service.stopping = stop.is_set
+    # Before the port, or the message would tell people to stop the running daemon for its port.
+    service.store.hold_alone()
     server = WebServer(make_app(service), host=service.settings.host, port=service.settings.port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    start_up(service)
+    try:
+        start_up(service)
+    except BaseException:
+        server.give_up()
+        raise
     server.start()
     heartbeat = Heartbeat(service)
     heartbeat.start()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from resonance_zoom import cli
-from resonance_zoom.service import Service, open_service
+from resonance_zoom.mail.letters import LetterRoom
+from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
 from resonance_zoom.store.engine import Store
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
@@ -150,9 +151,23 @@ def settings(environ: dict[str, str], tmp_path: Path) -> Settings:
     return load_settings(environ=environ, dotenv=tmp_path / "no.env")
 
 
+@pytest.fixture(scope="session")
+def shipped_letters() -> LetterRoom:
+    """The shipped templates, compiled once."""
+    return LetterRoom(SHIPPED_LETTERS)
+
+
 @pytest.fixture
-def service(settings: Settings, clock: Clock, empty_database: Path) -> Iterator[Service]:
+def service(
+    settings: Settings,
+    clock: Clock,
+    empty_database: Path,
+    shipped_letters: LetterRoom,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Service]:
     """A service on an empty database; nothing runs by itself. `woken` collects wakes."""
+    if not (settings.campaign_file.parent / "letters").exists():
+        monkeypatch.setattr("resonance_zoom.service.letter_room", lambda _settings: shipped_letters)
     settings.data_dir.mkdir(mode=0o700)
     shutil.copy(empty_database, settings.data_dir / "resonance.db")
     made = open_service(settings, now=clock, monotonic=clock.seconds, sleep=lambda _seconds: None)

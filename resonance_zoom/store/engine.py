@@ -129,6 +129,8 @@ class Store:
 
         Raises AlreadyRunning. The lock is the kernel's: it goes with the process, however it ends.
         """
+        if self._lock_file is not None:
+            return
         path = self.path.with_name(f"{self.path.name}.lock")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)

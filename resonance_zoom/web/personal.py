@@ -183,11 +183,15 @@ def _visitor(request: Request) -> Visitor | None:
             one = acts.registrant(connection, number)
             if not one.email:
                 return None
-            rows = tuple(people.with_email(connection, one.email))
+            order = [row.focus_group for row in meetings.rows(connection)]
+            rows = sorted(
+                people.with_email(connection, one.email),
+                key=lambda row: order.index(row.focus_group) if row.focus_group in order else -1,
+            )
             held = {row.focus_group: meetings.row_in(connection, row.focus_group) for row in rows}
     except (LinkRefused, NotFound):
         return None
-    return Visitor(request=request, service=service, rows=rows, held=held)
+    return Visitor(request=request, service=service, rows=tuple(rows), held=held)
 
 
 def _refused(request: Request) -> Response:

@@ -46,6 +46,10 @@ class WebServer:
         """Whether the thread still serves."""
         return self._thread.is_alive()
 
+    def give_up(self) -> None:
+        """Leave the port again without having served."""
+        self._socket.close()
+
     def stop(self) -> None:
         """Answer what is in flight, then stop."""
         self._server.should_exit = True

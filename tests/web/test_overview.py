@@ -495,6 +495,40 @@ def test_a_meeting_called_off_and_deleted_needs_nobody(
     assert first(look()).startswith("Tout va bien.")
 
 
+def test_what_keeps_letters_back_is_before_what_is_untidy(
+    running: Service, look: Look, clock: Clock
+) -> None:
+    called_off(running)
+    change(running, "espaces-exterieurs", state="missing", missing_since=clock())
+    page = look()
+    assert first(page).startswith(f"{NEEDED} La réunion de « Réinvestir les espaces")
+    assert others(page)[0].startswith(f"{NEEDED} « {TELETRAVAIL} » est annulée")
+
+
+@pytest.mark.parametrize("stop", [paused, held, relay_down])
+def test_letters_kept_back_are_not_told_a_second_time(
+    stop: Callable[[Service], None], running: Service, look: Look
+) -> None:
+    stuck(running)
+    assert "bien que prêt" in first(look())
+    stop(running)
+    page = look()
+    assert "bien que prêt" not in plain(page)
+    assert others(page) == []
+
+
+def test_what_is_over_or_too_new_is_not_told(running: Service, look: Look, clock: Clock) -> None:
+    for trouble in (one_repaired, too_late, many_gone):
+        trouble(running)
+    clock.move(hours=24)
+    run(running, "sync_registrants", "watch")
+    clock.move(minutes=3)
+    assert first(look()).startswith("Tout va bien.")
+    since = clock() - timedelta(hours=23)
+    register(running, "ivan@example.org", status="pending", at=since)
+    assert first(look()).startswith("Tout va bien.")
+
+
 def test_what_was_agreed_to_be_gone_waits_no_longer(running: Service, look: Look) -> None:
     many_gone(running)
     note(running, "sweep.done", level="debug", focus_group="espaces-exterieurs")
@@ -648,11 +682,13 @@ def test_what_leaves_is_told_with_its_hour_and_to_how_many(
     run(running, *at_work.JOBS)
     clock.move(minutes=3)
     owe(running, "new@example.org", ready_at=clock() + timedelta(minutes=5))
+    owe(running, "slow@example.org", ready_at=clock() + timedelta(days=3), kind="moved")
     edited(running)
     page = look()
     assert table(page, "Courriers des 7 prochains jours") == [
         ["dimanche 31 janvier 2021 à 11 h 08 (dans 5 min)", "Confirmation", TELETRAVAIL, "1"],
-        ["mardi 2 février 2021 à 9 h 00 (dans 45 h)", "Rappel à 7 jours", TELETRAVAIL, "4"],
+        ["mardi 2 février 2021 à 9 h 00 (dans 45 h)", "Rappel à 7 jours", TELETRAVAIL, "5"],
+        ["mercredi 3 février 2021 à 11 h 03 (dans 3 jours)", "Déplacement", TELETRAVAIL, "1"],
     ]
     assert "Les envois sont suspendus" not in page
     paused(running)

@@ -189,9 +189,7 @@ def rows_of(whole: bytes) -> list[dict[str, str]]:
 def test_the_csv_opens_in_a_french_spreadsheet(three: Town, staff: Staff) -> None:
     answer = staff("reader").get("/staff/registrants.csv?q=oeuvrard&group=teletravail")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert (
-        answer.headers["content-disposition"] == 'attachment; filename="inscrits-2021-01-11.csv"'
-    )
+    assert answer.headers["content-disposition"] == 'attachment; filename="inscrits-2021-01-11.csv"'
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.content.decode("utf-8") == (
         "\ufeffRéunion;Date de la réunion;Prénom;Nom;Adresse;Inscription;Inscrit le;Appris;"
@@ -278,7 +276,9 @@ def test_no_typed_cell_can_run_in_a_spreadsheet() -> None:
     sheet = book.active
     assert sheet is not None
     assert len(in_csv) == len(PAYLOADS) == sheet.max_row - 1
-    for (typed, quote), line, cells in zip(PAYLOADS, in_csv, sheet.iter_rows(min_row=2), strict=True):
+    for (typed, quote), line, cells in zip(
+        PAYLOADS, in_csv, sheet.iter_rows(min_row=2), strict=True
+    ):
         assert line["b"] == cells[1].value == "x"
         assert line["a"] == (cells[0].value or ""), typed
         assert line["a"].startswith("'") is bool(quote), repr(typed)

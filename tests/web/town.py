@@ -42,7 +42,7 @@ HOSTILE = (
     "<form action=//evil.example><button>x",
     "\u202egnp.exe",
     "\u2066Bob\u2069",
-    "O'Brien \"Bob\" <bob>",
+    'O\'Brien "Bob" <bob>',
     "Robert'); DROP TABLE registrants;--",
     "<<<<>>>>",
     "﹤script﹥alert(1)",

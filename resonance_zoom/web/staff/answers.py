@@ -113,12 +113,8 @@ def circumstances(connection: Connection, service: Service) -> Circumstances:
         now=service.now(),
         sending=_sending(connection),
         meetings={row.focus_group: row for row in connection.execute(select(meetings))},
-        to_folder=_to_folder(service),
+        to_folder=service.settings.smtp_url is None,
     )
-
-
-def _to_folder(service: Service) -> bool:
-    return service.settings.smtp_url is None
 
 
 def _sending(connection: Connection) -> Sending:

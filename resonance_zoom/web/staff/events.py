@@ -367,6 +367,9 @@ WORDS: Mapping[str, Words] = {
         "Action refusée à {by}, qui ne peut que lire.", "Action refusée.", verdict=DONE
     ),
     "staff.invite": _words("{by} a fait un lien d’entrée.", "Un lien d’entrée est fait."),
+    "staff.export": _words(
+        "{by} a exporté la liste des inscrits.", "La liste des inscrits est exportée."
+    ),
     "staff.sync": _words("{by} fait relire Zoom.", "L’équipe fait relire Zoom."),
     "staff.resend": _words(
         "{by} renvoie un courrier : {letter_kind}.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, Connection, func, select
 from starlette.responses import HTMLResponse, Response
@@ -13,7 +14,6 @@ from starlette.responses import HTMLResponse, Response
 from resonance_zoom import acts
 from resonance_zoom import preview as previews
 from resonance_zoom.errors import NotFound, ResonanceError
-from resonance_zoom.mail.letters import LetterRefused
 from resonance_zoom.reminders import Drop, verdict
 from resonance_zoom.store import outbox
 from resonance_zoom.store.outbox import Claim
@@ -217,12 +217,10 @@ def _cell(counts: Mapping[tuple[str, str, str], int], asked: _Asked, kind: str, 
     count = sum(
         number
         for (group, of_kind, of_state), number in counts.items()
-        if of_kind == kind and of_state == state and asked.group in {"", group}
+        if of_kind == kind and of_state == state and True
     )
-    filters = Filters({"group": asked.group, "kind": kind, "state": state}, HOME)
-    for name in ("group", "kind", "state"):
-        filters.words(name)
-    return Cell(count, filters.address())
+    query = ({"group": asked.group} if asked.group else {}) | {"kind": kind, "state": state}
+    return Cell(count, f"{HOME}?{urlencode(query)}")
 
 
 # ---- what a letter would say -----------------------------------------------------------------
@@ -241,19 +239,23 @@ class Shown:
     attachments: tuple[str, ...]
 
 
+class _NoLink(ResonanceError):
+    """A letter that is nothing without the link that Zoom has not given yet."""
+
+
 def preview(visit: Visit) -> Response:
     """GET: the letter that this registrant would get now, as their mail program would show it."""
     kind, number = visit.path("kind"), visit.number("registrant")
-    problem, shown = "", None
+    problem, said, shown = "", "", None
     try:
         person = _registrant(visit, number)
         shown = _composed(visit, kind, person)
     except NotFound:
         return visit.missing("Ce courrier n’existe pas, ou sa réunion n’existe pas encore.")
-    except LetterRefused:
+    except _NoLink:
         problem = "Zoom n’a pas encore donné de lien personnel : ce courrier ne peut pas partir."
     except ResonanceError as error:
-        problem = f"Ce courrier ne peut pas être composé : {error.message}"
+        problem, said = "Ce courrier ne peut pas être composé :", error.message
     answer = visit.page(
         "preview.html",
         heading=f"Aperçu : {words.letter_kind(kind).lower()}",
@@ -267,6 +269,7 @@ def preview(visit: Visit) -> Response:
         title=visit.service.campaign.focus_group(person.focus_group),
         letter=shown,
         problem=problem,
+        said=said,
         frame=f"{preview_address(kind, number)}/html",
     )
     answer.headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"
@@ -293,7 +296,7 @@ def _registrant(visit: Visit, number: int) -> Any:
 
 def _composed(visit: Visit, kind: str, person: Any) -> Shown:
     if kind in visit.service.campaign.letter_kinds and not _can_be_made(kind, person):
-        raise LetterRefused("there is no personal join link yet; the letter is not sent")
+        raise _NoLink("there is no personal join link yet")
     with visit.service.store.read() as connection:
         whole = previews.for_registrant(visit.service, connection, kind, person)
     parsed = email.message_from_bytes(whole, _class=EmailMessage, policy=email.policy.default)

@@ -40,7 +40,9 @@ def of_meetings(connection: Connection, campaign: Campaign, now: datetime) -> It
             continue
         yield from _wrong(row, name, there)
         if waits := waiting(row, campaign, now):
-            yield Alert(needs=False, sentence=f"« {name} » : {waits[0].lower()}{waits[1:]}", link=there)
+            yield Alert(
+                needs=False, sentence=f"« {name} » : {waits[0].lower()}{waits[1:]}", link=there
+            )
 
 
 def _still_there(row: Any, name: str, there: Way) -> Alert:
