@@ -217,7 +217,7 @@ def _cell(counts: Mapping[tuple[str, str, str], int], asked: _Asked, kind: str, 
     count = sum(
         number
         for (group, of_kind, of_state), number in counts.items()
-        if of_kind == kind and of_state == state and True
+        if (of_kind, of_state) == (kind, state) and asked.group in {"", group}
     )
     query = ({"group": asked.group} if asked.group else {}) | {"kind": kind, "state": state}
     return Cell(count, f"{HOME}?{urlencode(query)}")

@@ -37,7 +37,7 @@ class Column:
 def safe(text: str) -> str:
     """A cell on one line. What a spreadsheet could take for a formula gets an apostrophe first."""
     clean = _NOT_IN_XML.sub("", _BREAKS.sub(" ", text))
-    runs = _seen(clean).startswith(FORMULA_STARTS)
+    runs = text.startswith(FORMULA_STARTS) or _seen(clean).startswith(FORMULA_STARTS)
     return f"'{clean}" if runs else clean
 
 
