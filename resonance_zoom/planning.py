@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from resonance_zoom import meetings, notices
 from resonance_zoom.campaign import CONFIRMATION, Campaign
-from resonance_zoom.meetings import Step
+from resonance_zoom.comparison import Step, step_for
 from resonance_zoom.store import outbox, people
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import letters, registrants
@@ -41,7 +41,7 @@ def plan(
         if group.cancelled:
             continue
         row = meetings.row_of(store, group.slug) if store else None
-        step, held = meetings.step_for(zoom, campaign, group, row, now, listing=listing)
+        step, held = step_for(zoom, campaign, group, row, now, listing=listing)
         start = held.start_time if held and held.start_time else group.start
         groups.append(
             {

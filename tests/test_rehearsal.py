@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jobs import sync_registrants
-from resonance_zoom import delivery, meetings, registrations, rehearsal
+from resonance_zoom import comparison, delivery, meetings, registrations, rehearsal
 from resonance_zoom.registrations import Outcome
 from resonance_zoom.rehearsal import Rehearsal
 from resonance_zoom.store import outbox
@@ -40,7 +40,7 @@ def test_a_second_meeting_for_a_group_breaks_the_first_promise(
     real = meetings._create
 
     def twice(zoom: Any, campaign: Any, group: Any) -> Any:
-        zoom.create_meeting(campaign.zoom_host, meetings.wanted(campaign, group))
+        zoom.create_meeting(campaign.zoom_host, comparison.wanted(campaign, group))
         return real(zoom, campaign, group)
 
     monkeypatch.setattr(meetings, "_create", twice)

@@ -46,7 +46,8 @@ def demo(port: int) -> None:
     from resonance_zoom import demo as demonstration  # it brings the simulator, like `rehearse`
 
     logs.configure("text")
-    demonstration.run(load_settings().campaign_file, port=port)
+    settings = load_settings()
+    demonstration.run(settings.campaign_file, port=port, host=settings.host)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from resonance_zoom.comparison import with_reference
 from resonance_zoom.doctor.points import (
     TRY_AGAIN,
     NotChecked,
@@ -16,7 +17,6 @@ from resonance_zoom.doctor.points import (
     red,
 )
 from resonance_zoom.errors import ZoomNotFound, ZoomUnauthorized
-from resonance_zoom.meetings import with_reference
 from resonance_zoom.settings import ZOOM_NEEDS, Settings
 from resonance_zoom.zoom.client import missing_scopes
 from resonance_zoom.zoom.payloads import LICENSED

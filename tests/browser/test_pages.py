@@ -118,3 +118,20 @@ def look(request: pytest.FixtureRequest) -> str:
     found = re.search(r"\[(.+)\]", request.node.name)
     assert found is not None
     return found[1]
+
+
+@pytest.mark.parametrize(("size", "dark"), LOOKS)
+def test_a_demonstration_says_so_on_every_page_and_leads_to_no_real_zoom(
+    size: dict[str, int], dark: bool, world: World, open_tab: Open
+) -> None:
+    world.service.banner = "DÉMONSTRATION : rien ne quitte cet ordinateur."
+    tab = open_tab(size=size, dark=dark)
+    tab.go(world.invitation("admin"))
+    tab.page.get_by_role("button").click()
+    for path in ("/", "/staff/", "/staff/meetings"):
+        tab.go(world.at(path))
+        tab.check()
+        assert tab.page.get_by_role("complementary").inner_text() == world.service.banner.replace(
+            " :", "\u00a0:"
+        )
+    assert tab.page.locator("a[href^='https://zoom.us']").count() == 0

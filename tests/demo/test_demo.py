@@ -19,6 +19,7 @@ import requests
 
 from resonance_zoom import demo
 from resonance_zoom.errors import ResonanceError, SettingsError
+from tests.conftest import Type
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = PROJECT / "config" / "campaign.toml"
@@ -278,3 +279,12 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ResonanceError, match="is not empty"):
         demo.run(SHIPPED, port=0, folder=tmp_path)
     assert (tmp_path / "resonance.db").read_text() == "theirs"
+
+
+def test_a_host_that_others_could_reach_is_refused_by_the_command(
+    types: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    code, _, said = types("demo", "--port", "0")
+    assert code == 78
+    assert "HOST: '0.0.0.0' must be 127.0.0.1: a demonstration is for this machine alone" in said

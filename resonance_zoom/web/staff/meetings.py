@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from resonance_zoom import meetings
+from resonance_zoom import comparison, meetings
 from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.mail import french
 from resonance_zoom.web.staff.door import Visit
@@ -103,7 +103,7 @@ def waiting(row: Any, campaign: Campaign, now: datetime) -> str:
     if row is None or not row.edit or row.edited_at is None:
         return ""
     seen = french.hour(row.edited_at, campaign.timezone)
-    acts_at = row.edited_at + meetings.SECOND_THOUGHTS
+    acts_at = row.edited_at + comparison.SECOND_THOUGHTS
     then = (
         f"à {french.hour(acts_at, campaign.timezone)}"
         if acts_at > now
@@ -169,7 +169,7 @@ def _notices(
 
 
 def _lines(campaign: Campaign, group: FocusGroup, row: Any, state: str) -> tuple[Line, ...]:
-    want = meetings.fields_of(meetings.wanted(campaign, group))
+    want = comparison.fields_of(comparison.wanted(campaign, group))
     held: Mapping[str, Any] = (row.held if row is not None else None) or {}
     causes = _causes(want, row, held) if state != PAST else {}
     return tuple(
@@ -186,7 +186,7 @@ def _lines(campaign: Campaign, group: FocusGroup, row: Any, state: str) -> tuple
 def _causes(want: Mapping[str, Any], row: Any, held: Mapping[str, Any]) -> dict[str, str]:
     if not held:
         return {}
-    found = meetings.differences(want, row.applied, held, row.refused or ())
+    found = comparison.differences(want, row.applied, held, row.refused or ())
     return {difference.field: CAUSES[difference.cause] for difference in found}
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from resonance_zoom import meetings, notices
 from resonance_zoom.campaign import CANCELLED, MOVED, Campaign
+from resonance_zoom.comparison import SECOND_THOUGHTS
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.tables import letters, registrants
@@ -162,7 +163,7 @@ def _leaves(
         if row.edit and row.cancelled_at is None and state_of(None, row, now) not in OVER:
             kind, people = _news_of(connection, row, counts.get(slug, {}))
             if people:
-                yield leaf(row.edited_at + meetings.SECOND_THOUGHTS, kind, slug, people)
+                yield leaf(row.edited_at + SECOND_THOUGHTS, kind, slug, people)
 
 
 def _news_of(connection: Connection, row: Any, counts: Mapping[str, int]) -> tuple[str, int]:
