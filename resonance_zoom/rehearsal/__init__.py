@@ -104,7 +104,7 @@ def rehearse(
         stage.service.close()
     return Rehearsal(
         status=status,
-        letters=dict(sorted(Counter(mail.kind for mail in stage.mailbox.mails).items())),
+        letters=dict(sorted(Counter(mail.kind for mail in stage.edges.mails).items())),
         calendar=_calendar(stage, campaign),
         promises=tuple(promises),
         script=written,
@@ -124,7 +124,7 @@ def _calendar(stage: Stage, campaign: Campaign) -> tuple[Wave, ...]:
     """Reminders by date and hour; confirmations, which leave all day long, by week."""
     titles = {group.title: group.slug for group in campaign.focus_groups}
     counted: Counter[tuple[str, str, str, str]] = Counter()
-    for mail in stage.mailbox.mails:
+    for mail in stage.edges.mails:
         local = mail.at.astimezone(campaign.timezone)
         group = next((slug for title, slug in titles.items() if title in mail.text), "?")
         if mail.kind == "confirmation":

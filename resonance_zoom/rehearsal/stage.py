@@ -1,52 +1,28 @@
 """The stage of a rehearsal: a simulated Zoom, a mail server, the real service, one virtual clock.
 
-Everything real speaks real HTTP and SMTP on loopback. Time jumps over the stretches in which no job
-could find anything to do: nobody acts, nothing is on its way, no letter is ready or falls due.
+Time jumps over the stretches in which no job could find anything to do: nobody acts, nothing is on
+its way, no letter is ready or falls due.
 """
 
-import email
-import secrets
-import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from aiosmtpd.controller import Controller
+from typing import Any, Protocol
 
 from jobs import SCHEDULE, Job
 from jobs.clock import next_firing, run_job, triggers
 from resonance_zoom import daemon, meetings
+from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import ZoomRefused
+from resonance_zoom.rehearsal.loopback import Loopback, Mail
 from resonance_zoom.rehearsal.script import Act, Script
 from resonance_zoom.service import Service, open_service
-from resonance_zoom.settings import Secret, Settings
+from resonance_zoom.settings import Settings
 from resonance_zoom.store import outbox
-from resonance_zoom.web.app import make_app
-from resonance_zoom.web.server import WebServer
-from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom, SimulatorServer
+from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 
 WATCHED = timedelta(minutes=31)  # after something silent, Zoom is asked at every mark for so long
 EDIT = timedelta(minutes=30)  # how far the meeting edited by hand moves
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A letter that the mail server accepted, and when by the virtual clock."""
-
-    at: datetime
-    recipients: tuple[str, ...]
-    kind: str
-    text: str
-
-
-def _mail(at: datetime, recipients: tuple[str, ...], content: bytes) -> Mail:
-    message = email.message_from_bytes(content)
-    plain = next(part for part in message.walk() if part.get_content_type() == "text/plain")
-    body = plain.get_payload(decode=True)
-    text = body.decode() if isinstance(body, bytes) else ""
-    return Mail(at, recipients, str(message["X-Letter"]), text)
 
 
 class VirtualClock:
@@ -63,43 +39,25 @@ class VirtualClock:
         return self.time.timestamp()
 
 
-class MailBox:
-    """A real SMTP server on loopback that keeps every letter, in memory and as .eml."""
+class Edges(Protocol):
+    """What the service meets at its edges: Zoom, the mail server, and who calls it."""
 
-    def __init__(self, clock: VirtualClock, folder: Path) -> None:
-        self.clock = clock
-        self.folder = folder
-        self.mails: list[Mail] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.eml"):
-            old.unlink()
-        with socket.socket() as probe:  # aiosmtpd's start-up probe needs to know the port
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._controller = Controller(self, hostname="127.0.0.1", port=port)
-        self.url = f"smtp://127.0.0.1:{port}"
+    settings: Settings
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 — aiosmtpd's name
-        """Keep one letter."""
-        mail = _mail(self.clock(), tuple(envelope.rcpt_tos), envelope.content)
-        self.mails.append(mail)
-        name = f"{len(self.mails):05}-{mail.kind}-{envelope.rcpt_tos[0]}.eml"
-        (self.folder / name).write_bytes(envelope.content)
-        return f"250 OK: letter {len(self.mails)}"
-
-    def start(self) -> None:
-        """Listen."""
-        self._controller.start()
-
-    def stop(self) -> None:
-        """Stop listening."""
-        self._controller.stop()
+    @property
+    def mails(self) -> Sequence[Mail]: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def connect(self, service: Service) -> None: ...
+    def disconnect(self) -> None: ...
 
 
 class Stage:
-    """Plays a script. Then `zoom` is the truth, `mailbox` what left, `service` what we know."""
+    """Plays a script. Then `zoom` is the truth, `edges.mails` what left, `service` what we know."""
 
-    def __init__(self, campaign_file: Path, campaign: Any, script: Script, *, seed: int, out: Path):
+    def __init__(
+        self, campaign_file: Path, campaign: Campaign, script: Script, *, seed: int, out: Path
+    ) -> None:
         self.script = script
         self.clock = VirtualClock(script.opens)
         self.zoom = SimulatedZoom(
@@ -108,12 +66,9 @@ class Stage:
             host_email=campaign.zoom_host,
             webhook_secret="rehearsal-webhook-secret-0001",  # noqa: S106 — of the simulated Zoom
         )
-        self.mailbox = MailBox(self.clock, out / "letters")
-        self.zoom_server = SimulatorServer(self.zoom)
-        self._database = out / "resonance.db"
         for old in out.glob("resonance.db*"):
             old.unlink()
-        self._campaign_file = campaign_file
+        self.edges = self._edges(campaign_file, out)
         self.runs = 0  # of jobs, whatever called for them
         self.marks_played = 0
         self.down_from: datetime | None = None
@@ -123,30 +78,32 @@ class Stage:
         self._woken: list[str] = []
         self._watch_until = script.opens
         self.service: Service
-        self.web: WebServer | None = None
+
+    def _edges(self, campaign_file: Path, out: Path) -> Edges:
+        return Loopback(self.zoom, now=self.clock, out=out, campaign_file=campaign_file)
 
     def play(self, progress: Callable[[float], None]) -> None:
         """The whole campaign; `progress` hears the part of it that is over, 0 to 1."""
-        self.mailbox.start()
-        self.zoom_server.start()
+        self.edges.start()
         try:
             self._come_up()
             acts = list(reversed(self.script.acts))
             whole = self.script.ends - self.script.opens
             while (moment := self._next(acts)) <= self.script.ends:
-                self.clock.time = moment
                 progress((moment - self.script.opens) / whole)
-                while acts and acts[-1].at <= moment:
-                    self._act(acts.pop())
-                self._deliver()
-                self._tick(moment)
+                self._step(moment, acts)
             self.clock.time = self.script.ends
             progress(1.0)
         finally:
-            if self.down_from is None and self.web is not None:
-                self.web.stop()
-            self.zoom_server.stop()
-            self.mailbox.stop()
+            self.edges.stop()
+
+    def _step(self, moment: datetime, acts: list[Act]) -> None:
+        """All that happens at one moment: people act, Zoom notifies, the clock fires."""
+        self.clock.time = moment
+        while acts and acts[-1].at <= moment:
+            self._act(acts.pop())
+        self._deliver()
+        self._tick(moment)
 
     # ---- time ----------------------------------------------------------------------------
 
@@ -251,8 +208,7 @@ class Stage:
         self._look_closely()
 
     def _goes_down(self, _act: Act) -> None:
-        if self.web is not None:
-            self.web.stop()
+        self.edges.disconnect()
         self.service.close()
         self.down_from = self.clock()
 
@@ -263,41 +219,21 @@ class Stage:
         self._come_up()
         self._look_closely()
 
-    def _come_up(self) -> None:
-        """What `run` does at start: the lock, the database, every job once."""
-        settings = self._settings(self.web)
-        self._triggers = triggers(webhooks=settings.webhooks)
-        self.service = open_service(
+    def _open(self, settings: Settings) -> Service:
+        return open_service(
             settings, now=self.clock, monotonic=self.clock.seconds, sleep=lambda _seconds: None
         )
+
+    def _come_up(self) -> None:
+        """What `run` does at start: the lock, the database, every job once."""
+        settings = self.edges.settings
+        self._triggers = triggers(webhooks=settings.webhooks)
+        self.service = self._open(settings)
         self.service.wake = self._woken.append
         daemon.start_up(self.service)
-        self.web = WebServer(make_app(self.service), host=settings.host, port=settings.port)
-        self.web.start()
-        if settings.port == 0:
-            self.zoom.subscribe(f"http://127.0.0.1:{self.web.port}/webhooks/zoom")
+        self.edges.connect(self.service)
         for job in SCHEDULE:
             self._run(job)
-
-    def _settings(self, web: WebServer | None) -> Settings:
-        return Settings(
-            campaign_file=self._campaign_file,
-            database_url=Secret(f"sqlite:///{self._database}"),
-            smtp_url=Secret(self.mailbox.url),
-            mail_from=None,
-            zoom_account_id=Secret("acc"),
-            zoom_client_id=Secret("cid"),
-            zoom_client_secret=Secret("csecret"),
-            zoom_webhook_secrets=(Secret(self.zoom.webhook_secret),),
-            zoom_api_url=self.zoom_server.api_url,
-            zoom_oauth_url=self.zoom_server.oauth_url,
-            webhooks=True,
-            secret_key=Secret(secrets.token_hex(32)),
-            public_url="http://localhost",
-            host="127.0.0.1",
-            port=web.port if web else 0,
-            log_format=None,
-        )
 
 
 def _named(name: str) -> Job:

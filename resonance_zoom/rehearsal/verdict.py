@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from resonance_zoom import reports
 from resonance_zoom.campaign import Campaign
-from resonance_zoom.rehearsal.stage import Mail, Stage
+from resonance_zoom.rehearsal.loopback import Mail
+from resonance_zoom.rehearsal.stage import Stage
 from resonance_zoom.zoom.simulator import SimMeeting, SimRegistrant
 
 AT_ONCE = timedelta(minutes=1)
@@ -137,7 +138,7 @@ def _every_letter_once(stage: Stage, campaign: Campaign, truth: dict[str, SimMee
     wrong: list[str] = []
     waits: list[timedelta] = []
     unclaimed: dict[tuple[str, tuple[str, ...]], list[Mail]] = {}
-    for mail in stage.mailbox.mails:
+    for mail in stage.edges.mails:
         unclaimed.setdefault((mail.kind, mail.recipients), []).append(mail)
     for letter in owed:
         candidates = unclaimed.get((letter.kind, (letter.email,)), [])
@@ -160,7 +161,7 @@ def _every_letter_once(stage: Stage, campaign: Campaign, truth: dict[str, SimMee
     return _promise(
         "Everyone registered gets their own link at once and each reminder, exactly once",
         wrong,
-        f"{len(owed)} letters owed, {len(stage.mailbox.mails)} left, {quick} within a minute,"
+        f"{len(owed)} letters owed, {len(stage.edges.mails)} left, {quick} within a minute,"
         f" the last after {max(waits, default=timedelta(0))}",
     )
 
@@ -203,7 +204,7 @@ def _told_of_the_edit(stage: Stage, slug: str, stay: Stay) -> Iterator[Owed]:
     at, _ = stage.edited[slug]
     told_before = any(
         mail.at <= at and mail.recipients == (stay.email,) and stay.join_url in mail.text
-        for mail in stage.mailbox.mails
+        for mail in stage.edges.mails
     )
     due = at + SECOND_THOUGHTS
     if told_before and (stay.until is None or stay.until > due):
@@ -244,8 +245,8 @@ def _staff_can_see(stage: Stage, campaign: Campaign) -> Promise:
                 unclear.append(f"nothing is told about {email}")
         lines = len(reports.journal_lines(connection))
     sent = sum(letter["state"] == "sent" for letter in letters)
-    if sent != len(stage.mailbox.mails):
-        unclear.append(f"{sent} letters are written down as sent, {len(stage.mailbox.mails)} left")
+    if sent != len(stage.edges.mails):
+        unclear.append(f"{sent} letters are written down as sent, {len(stage.edges.mails)} left")
     states = Counter(letter["state"] for letter in letters)
     told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     return _promise(
