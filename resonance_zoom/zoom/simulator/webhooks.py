@@ -30,6 +30,16 @@ from resonance_zoom.zoom.simulator.faults import Faults, WebhookFault
 from resonance_zoom.zoom.simulator.ids import Ids
 
 
+def _over_http(
+    session: requests.Session, url: str, body: bytes, headers: dict[str, str]
+) -> requests.Response | None:
+    """The receiver's answer; refused, reset or silent count all as no answer, None."""
+    try:
+        return session.post(url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+    except requests.RequestException:
+        return None
+
+
 class Notifier:
     """The queue of one world's notifications. All times are the world's."""
 
@@ -51,6 +61,7 @@ class Notifier:
         self._challenges = 0
         self._queue: list[Pending] = []
         self._held: list[Pending] = []
+        self.carry = _over_http  # how a body reaches its receiver
         self.subscriptions: list[Subscription] = []
         self.log: list[Delivery] = []
 
@@ -198,16 +209,7 @@ class Notifier:
         if self._faults.retries_keep_timestamp and pending.first_at:
             signed_at = pending.first_at - pending.stale_by
         headers = self._headers(pending, str(int(signed_at.timestamp())))
-        try:
-            return session.post(
-                pending.subscription.url,
-                data=pending.body,
-                headers=headers,
-                timeout=TIMEOUT,
-                allow_redirects=False,
-            )
-        except requests.RequestException:  # refused, reset or silent: Zoom counts all as no answer
-            return None
+        return self.carry(session, pending.subscription.url, pending.body, headers)
 
     def _headers(self, pending: Pending, timestamp: str) -> dict[str, str]:
         secret = pending.subscription.secret or self._secret()
