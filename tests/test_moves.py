@@ -305,3 +305,19 @@ def test_the_plan_says_how_many_will_be_told_before_anybody_is(
         ("teletravail", "call_off", 1),
         ("espaces-exterieurs", "keep", 0),
     ]
+
+
+def test_once_a_move_is_done_zoom_is_not_asked_every_minute(
+    service: Service, meeting: SimMeeting, campaign_file: Path, clock: Clock
+) -> None:
+    woken: list[str] = []
+    service.wake = woken.append
+    move_to_the_10th(campaign_file)
+    run(service, "watch", "create_meetings")
+    clock.move(minutes=10)
+    run(service, "watch", "create_meetings")
+    assert f"{meeting.start_time:%Y-%m-%d}" == "2021-02-10"
+    woken.clear()
+    clock.move(minutes=1)
+    run(service, "watch")
+    assert "create_meetings" not in woken

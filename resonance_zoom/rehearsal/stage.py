@@ -18,7 +18,7 @@ from resonance_zoom.rehearsal.loopback import Loopback, Mail
 from resonance_zoom.rehearsal.script import Act, Script
 from resonance_zoom.service import Service, open_service
 from resonance_zoom.settings import Settings
-from resonance_zoom.store import outbox
+from resonance_zoom.store import journal, outbox
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 
 WATCHED = timedelta(minutes=31)  # after something silent, Zoom is asked at every mark for so long
@@ -119,11 +119,19 @@ class Stage:
             moments += [self._mark(job, now) for job in SCHEDULE if self._has_work(job, now)]
             moments += [self._mark(_named("send_reminders"), at) for at in self._dues(now)]
             moments.append(self._mark(_named("sync_registrants"), _next_monday(now)))
-            with self.service.store.read() as connection:
-                ready = outbox.next_ready_at(connection)
-            if ready is not None:
+            if (ready := self._letter_leaves_at()) is not None:
                 moments.append(self._mark(_named("deliver_letters"), max(ready, now)))
         return max(now, min(moments))
+
+    def _letter_leaves_at(self) -> datetime | None:
+        """When the next letter may leave: when it is ready, and the relay is to be tried again."""
+        with self.service.store.read() as connection:
+            ready = outbox.next_ready_at(connection)
+            relay = journal.recall(connection, journal.RELAY)
+            stopped = journal.recall(connection, journal.PAUSED)
+        if ready is None or stopped:
+            return None
+        return max(ready, datetime.fromisoformat(relay["again_at"])) if relay else ready
 
     def _has_work(self, job: Job, now: datetime) -> bool:
         """While something silent may be found, the jobs that ask Zoom run at their marks."""
@@ -160,10 +168,11 @@ class Stage:
         up = self.script.ends - self.script.opens - down
         return sum(up // job.every for job in SCHEDULE) - self.marks_played
 
-    def _run(self, job: Job) -> None:
-        self._woken = [name for name in self._woken if name != job.name]
+    def _run(self, job: Job) -> str | None:
+        """Run a job; its error, None when it went well."""
+        self._woken[:] = [name for name in self._woken if name != job.name]
         self.runs += 1
-        run_job(self.service, job)
+        return run_job(self.service, job)
 
     def _deliver(self) -> None:
         for delivery in self.zoom.deliver_due():

@@ -84,7 +84,8 @@ meetings = Table(
     Column("intended_at", UtcDateTime, nullable=False),
     Column("checked_at", UtcDateTime),
     Column("missing_since", UtcDateTime),
-    Column("edit", JSON),  # a new date in the file, not yet written to Zoom: it may be a typo
+    # A new date in the file, not yet written to Zoom: it may be a typo.
+    Column("edit", JSON(none_as_null=True)),
     Column("edited_at", UtcDateTime),  # since when the file says so
     Column("cancelled_at", UtcDateTime),  # taken out of the file; its registrants are told
     Column("former_start", UtcDateTime),  # before the last move
