@@ -5,6 +5,7 @@ a bare addr-spec is refused, not repaired. https://www.rfc-editor.org/rfc/rfc532
 """
 
 import re
+from ipaddress import ip_address
 
 from resonance_zoom.errors import MailRefused, MailUnreachable
 
@@ -52,3 +53,14 @@ def plain_domain(domain: str) -> str:
     if ambiguous or not all(_LABEL.fullmatch(label) for label in in_ascii.split(".")):
         raise MailRefused("the domain of the address cannot be written to")
     return in_ascii
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is loopback for sure: 127.0.0.0/8, ::1, localhost.
+
+    `127.999.0.1` or `127.0.0.1.example.org` look like it, and are names that lead anywhere.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

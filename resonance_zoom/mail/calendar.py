@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from icalendar import Alarm, Calendar, Event, vCalAddress
 from icalendar.enums import CLASS, STATUS
 
+from resonance_zoom.mail.french import typeset
 from resonance_zoom.mail.names import clean_header, clean_text
 
 PRODUCT = "-//Resonance Zoom//FR"
@@ -37,14 +38,15 @@ def calendar_file(
     Marked private, because the join link is personal and calendars are often shared. `cancelled`
     takes the event out of the calendar again: no link, no alarm.
     """
+    title = typeset(clean_header(title))
     event = Event.new(
         uid=uid,
         sequence=sequence,
         stamp=stamp,
         start=start.astimezone(timezone),
         end=end.astimezone(timezone),
-        summary=clean_header(title),
-        description=f"{join_url}\n\n{clean_text(description)}".strip(),
+        summary=title,
+        description=f"{join_url}\n\n{typeset(clean_text(description))}".strip(),
         location="Zoom",
         url=join_url or None,
         status=STATUS.CANCELLED if cancelled else STATUS.CONFIRMED,
@@ -56,7 +58,6 @@ def calendar_file(
         method="CANCEL" if cancelled else "PUBLISH",
         prodid=PRODUCT,
         uid=uid,
-        language="fr",
         subcomponents=[event],
     )
     # Without bounds, 3 kB of rules from 1970 to 2038. A year back, so that both winter and summer
@@ -73,7 +74,7 @@ def _organiser(name: str, email: str) -> vCalAddress:
 
 
 def _alarm(before: timedelta, title: str) -> Alarm:
-    alarm = Alarm.new(description=clean_header(title))
+    alarm = Alarm.new(description=title)
     alarm.add("action", "DISPLAY")
     alarm.TRIGGER = -before
     return alarm

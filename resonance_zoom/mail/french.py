@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime, get_timezone_location
 
 NBSP = "\u00a0"
+_OF = {"Le ": "du ", "Îles ": "des Îles ", "Île ": "de l’Île "}
 _NARROW_NBSP = "\u202f"  # right on a page; several mail programs draw a box in its place
 
 
@@ -55,9 +56,10 @@ def zone_name(timezone: ZoneInfo) -> str:
     city = get_timezone_location(timezone, locale="fr", return_city=True)
     if city.startswith(("UTC", "GMT")):
         return f"heure {city}"
-    if city.startswith("Le "):
-        return f"heure du {city.removeprefix('Le ')}"
-    return f"heure d’{city}" if city[0] in "AEIOUÉÎ" else f"heure de {city}"
+    for article, of in _OF.items():
+        if city.startswith(article):
+            return f"heure {of}{city.removeprefix(article)}"
+    return f"heure d’{city}" if city[0] in "AEIOUÉÜ" else f"heure de {city}"
 
 
 def date_hour(moment: datetime, timezone: ZoneInfo) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from resonance_zoom.errors import ResonanceError
+from resonance_zoom.mail.addresses import is_this_machine
 from resonance_zoom.mail.french import calendar_day, day, hour, typeset, when
 from resonance_zoom.mail.names import clean_header, clean_name, clean_text
 from resonance_zoom.mail.templates import LetterTemplateError, Templates
@@ -110,6 +112,11 @@ class LetterRoom:
         """The words of one letter. Raises LetterTemplateError and LetterRefused."""
         if fields.kind not in WITHOUT_LINK and not is_join_url(fields.join_url):
             raise LetterRefused("the join link is none of Zoom's; the letter is not sent")
+        if fields.personal_url is not None and not is_private(fields.personal_url):
+            raise LetterRefused(
+                "the link to the personal page is not https; the letter is not sent",
+                remedy="PUBLIC_URL must be https://…: whoever reads along could use the link.",
+            )
         values = _values(fields)
         subject = clean_header(self._part(fields.kind, "subject", values))
         if not subject:
@@ -145,6 +152,18 @@ def is_join_url(url: str) -> bool:
     Matched in full, not taken apart: programs disagree about `https://evil.example\\@zoom.us/`.
     """
     return bool(_ZOOMS.fullmatch(url) or _THIS_MACHINES.fullmatch(url))
+
+
+def is_private(url: str) -> bool:
+    """Whether what a link carries is for the server alone: https, or a server on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(host))
+    )
 
 
 def _values(letter: LetterFields) -> dict[str, object]:
@@ -201,8 +220,25 @@ _SAMPLE = LetterFields(
             datetime(2021, 3, 1, 10, tzinfo=UTC),
         ),
     ),
+    personal_url="https://example.org/me/x",
+    was_start=datetime(2021, 2, 2, 8, tzinfo=UTC),
+    was_end=datetime(2021, 2, 2, 10, tzinfo=UTC),
+    dial_in=(DialIn("+33 1 00 00 00 00", "France"),),
+    meeting_number="100 0000 0000",
+    keep_until=date(2021, 4, 1),
 )
 # What is optional left out: a template must do without it.
 _BARE_SAMPLE = replace(
-    _SAMPLE, organiser_phone=None, first_name="", last_name="", agenda="", other_meetings=()
+    _SAMPLE,
+    organiser_phone=None,
+    first_name="",
+    last_name="",
+    agenda="",
+    other_meetings=(),
+    personal_url=None,
+    was_start=None,
+    was_end=None,
+    dial_in=(),
+    meeting_number="",
+    keep_until=None,
 )

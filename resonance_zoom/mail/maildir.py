@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -73,7 +74,11 @@ def _name(message: bytes) -> str:
     """What stands before the @ of the Message-ID, safe as a file's name."""
     found = _MESSAGE_ID.search(message.partition(b"\r\n\r\n")[0])
     words = found[1].decode("ascii", "replace") if found else "without-id"
-    return re.sub(r"[^A-Za-z0-9_-]", "-", words.partition("@")[0])
+    return _as_file(words)
+
+
+def _as_file(message_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", message_id.partition("@")[0])
 
 
 def _write_for_good(path: Path, message: bytes) -> None:
@@ -82,3 +87,27 @@ def _write_for_good(path: Path, message: bytes) -> None:
         file.write(message)
         file.flush()
         os.fsync(file.fileno())
+
+
+def discard(folder: Path, message_ids: Iterable[str]) -> int:
+    """Delete the letters of these Message-IDs; returns how many files."""
+    names = {_as_file(found.strip("<>")) for found in message_ids}
+    return _delete(path for path in _kept(folder) if path.name.partition(".")[0] in names)
+
+
+def discard_all(folder: Path) -> int:
+    """Delete every letter that is kept; returns how many files."""
+    return _delete(_kept(folder))
+
+
+def _kept(folder: Path) -> Iterator[Path]:
+    for part in ("tmp", "new", "cur"):
+        if (folder / part).is_dir():
+            yield from list((folder / part).iterdir())
+
+
+def _delete(files: Iterable[Path]) -> int:
+    found = list(files)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)

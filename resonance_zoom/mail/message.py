@@ -81,10 +81,16 @@ def _body(rendered: RenderedLetter, calendar: bytes | None, *, boundary: str) ->
 
 
 def _text(subtype: str, words: str) -> Message:
+    """Quoted-printable, which French stays legible in; base64 where that would double the size."""
     part = MIMENonMultipart("text", subtype, charset="utf-8", policy=POLICY)
-    part["Content-Transfer-Encoding"] = "quoted-printable"
     lines = words.encode("utf-8", "replace").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    part.set_payload(binascii.b2a_qp(lines, istext=True).decode("ascii"))
+    quoted = binascii.b2a_qp(lines, istext=True)
+    if len(quoted) > 2 * len(lines):
+        part.set_payload(lines.replace(b"\n", b"\r\n"))
+        encode_base64(part)
+    else:
+        part["Content-Transfer-Encoding"] = "quoted-printable"
+        part.set_payload(quoted.decode("ascii"))
     return part
 
 

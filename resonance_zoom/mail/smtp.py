@@ -15,12 +15,13 @@ from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from resonance_zoom.errors import MailDeferred, MailInDoubt, MailRefused, MailUnreachable
-from resonance_zoom.mail.addresses import plain_address, sender_address
+from resonance_zoom.mail.addresses import is_this_machine, plain_address, sender_address
 from resonance_zoom.mail.replies import Accepted, fault_words, shown
 
 IDLE_SECONDS = 5.0  # after which a kept connection is asked whether it still lives
 LETTERS_A_CONNECTION = 50  # many relays refuse more in one session
 GOODBYE_SECONDS = 2.0
+LOGINS = frozenset({"CRAM-MD5", "LOGIN", "PLAIN"})  # the ways to log in that smtplib knows
 LOGIN_REFUSED = frozenset({530, 534, 535, 538})  # https://www.rfc-editor.org/rfc/rfc4954
 _FAULTS = (OSError, smtplib.SMTPException)
 
@@ -260,6 +261,15 @@ class SmtpPostman:
     def _log_in(self, smtp: smtplib.SMTP, where: str) -> None:
         if not self._user:
             return
+        offered = smtp.esmtp_features.get("auth", "").split()
+        if not LOGINS & {*offered}:
+            what = f"only {' '.join(offered)[:80]}" if offered else "no login at all"
+            raise MailUnreachable(
+                f"the mail server {where} offers {what}, and SMTP_URL names a user",
+                remedy="Use the port where one logs in (smtp://…:587 or smtps://…:465); or, if this"
+                " server wants no login, take USER:PASSWORD@ out of SMTP_URL.",
+                permanent=True,
+            )
         try:
             self.words = shown(*smtp.login(self._user, self._password))
         except UnicodeError as error:
@@ -279,7 +289,7 @@ class SmtpPostman:
 
 def needs_starttls(host: str) -> bool:
     """Whether plain text to this host would leave the machine."""
-    return not (host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host))
+    return not is_this_machine(host)
 
 
 def stuffed(message: bytes) -> bytes:

@@ -54,18 +54,29 @@ class Templates:
             raise LetterTemplateError(self._described(error, name)) from error
 
     def unknown_names(self, name: str, known: Collection[str]) -> list[str]:
-        """Every name in the template, or in one it builds on, that letters do not have."""
+        """Every name in the template, or in one it builds on, that letters do not have.
+
+        And every macro that has the name of a field: there the field would read `<Macro …>`.
+        """
         family: dict[str, _Parsed] = {}
         try:
             self._gather(name, family)
         except _FAULTS as error:
             return [self._described(error, name)]
         declared = {word for parsed in family.values() for word in parsed.declared}
-        return [
+        unknown = [
             f"{parsed.filename}:{_line(parsed.tree, word)}: {word!r} is no field of a letter"
             for parsed in family.values()
             for word in sorted(parsed.undeclared - declared - {*known})
         ]
+        hidden = [
+            f"{parsed.filename}:{macro.lineno}: {macro.name!r} is a field of a letter already;"
+            " give this macro another name"
+            for parsed in family.values()
+            for macro in parsed.tree.find_all(nodes.Macro)
+            if macro.name in known
+        ]
+        return unknown + hidden
 
     def _gather(self, name: str, family: dict[str, "_Parsed"]) -> None:
         """Add the template and all that it extends, includes or imports to `family`."""

@@ -16,6 +16,7 @@ from resonance_zoom.mail.addresses import plain_address, sender_address
         ("o'brien@example.net", "o'brien@example.net"),
         ("zoe@théâtre.example", "zoe@xn--thtre-4qa2c.example"),
         ("root@localhost", "root@localhost"),
+        (f"{'a' * 64}@{'bcdefgh.' * 22}{'b' * 5}.example",) * 2,
     ],
 )
 def test_a_bare_address_is_taken(email: str, on_the_wire: str) -> None:
@@ -47,6 +48,9 @@ def test_a_bare_address_is_taken(email: str, on_the_wire: str) -> None:
         "a b@example.net",
         "zoé@example.net",
         "a@straße.example",
+        "a@ab\u200dc.example",
+        "a@ab\u200cc.example",
+        f"{'a' * 64}@{'bcdefgh.' * 22}{'b' * 6}.example",
         "a@evil.example\uff0fx.example",
         "a" * 65 + "@example.net",
         "a@" + "b" * 64 + ".example",

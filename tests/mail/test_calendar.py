@@ -51,12 +51,20 @@ def test_the_file_says_what_the_letter_says() -> None:
         "DTSTART;TZID=Europe/Paris:20210209T090000",
         "DTEND;TZID=Europe/Paris:20210209T110000",
         f"URL:{JOIN_URL}",
-        f"DESCRIPTION:{JOIN_URL}\\n\\nOù\\, comment ?\\nAvec qui ?",
+        f"DESCRIPTION:{JOIN_URL}\\n\\nOù\\, comment\u00a0?\\nAvec qui\u00a0?",
+        "SUMMARY:Mission Résonance\u00a0: le télétravail",
         "TRIGGER:-PT15M",
     ):
         assert line in lines
     assert [line for line in lines if line.startswith("ORGANIZER")] == [
         'ORGANIZER;CN="Mission Résonance":mailto:contact@example.org'
+    ]
+
+
+def test_a_straight_quote_in_a_name_is_curved() -> None:
+    """Most programs would show the escaped one as ^'."""
+    assert "ORGANIZER;CN=Les ’Amis’:mailto:contact@example.org" in [
+        line.replace('"', "") for line in unfolded(made(organiser_name='Les "Amis"'))
     ]
 
 

@@ -1,6 +1,7 @@
 """Letters say what LetterFields holds, safely, and wrong templates are named with their line."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,76 @@ def test_a_link_of_zooms_or_of_a_rehearsal_is_taken(join_url: str) -> None:
     assert join_url in render(join_url=join_url).text
 
 
+@pytest.mark.parametrize("kind", ["confirmation", "reminder-7", "reminder-1", "moved"])
+def test_whoever_may_take_part_gets_no_letter_without_the_link(kind: str) -> None:
+    with pytest.raises(LetterRefused):
+        render(kind=kind, join_url="")
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "withdrawn"])
+def test_who_cannot_take_part_needs_no_link(kind: str) -> None:
+    assert "zoom.us" not in render(kind=kind, join_url="").text
+
+
+def test_an_old_time_whose_end_is_not_known_is_said_as_it_is() -> None:
+    was = datetime(2021, 2, 2, 8, tzinfo=UTC)
+    both = render(kind="moved", was_start=was, was_end=was + timedelta(hours=3)).text
+    neither = render(kind="moved").text
+
+    assert "prévue le mardi 2 février 2021, de 9\u00a0h\u00a000 à 12\u00a0h\u00a000, heure" in both
+    assert "prévue" not in neither
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_the_organisers_words_are_cleaned_and_set_in_french(part: str) -> None:
+    words = "L'été\u2028 : ici"
+    letter = render(title=words, agenda=words, campaign_name=words, organiser_name=words)
+    said = getattr(letter, part)
+
+    assert said.count("L’été\u00a0: ici") >= 4
+    assert "\u2028" not in said
+    assert "L'été" not in said
+    assert "L&#39;été" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/me/x",
+        "http://127.0.0.1.evil.example/me/x",
+        "http://127.999.0.1/me/x",
+        "http://localhost.evil.example/me/x",
+        "http://127.0.0.1@evil.example/me/x",
+        "ftp://localhost/me/x",
+        "javascript:alert(1)",
+        "https:///me/x",
+        "/me/x",
+        "https://[::1/me/x",
+        "",
+    ],
+)
+def test_a_personal_link_that_others_could_read_is_not_sent(url: str) -> None:
+    with pytest.raises(LetterRefused, match="personal page") as caught:
+        render(personal_url=url)
+
+    assert "PUBLIC_URL" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org/me/x",
+        "https://résonance.example:8443/base/me/x",
+        "http://localhost:8000/me/x",
+        "http://127.0.0.1:8000/me/x",
+        "http://127.9.0.1/me/x",
+        "http://[::1]:8000/me/x",
+    ],
+)
+def test_a_personal_link_over_https_or_on_this_machine_is_sent(url: str) -> None:
+    assert f"{url}\n" in render(personal_url=url).text
+
+
 def test_templates_beside_the_campaign_file_win_over_the_shipped_ones(tmp_path: Path) -> None:
     (tmp_path / "reminder-7.subject").write_text("À bientôt : {{ day }}", encoding="utf-8")
     room = LetterRoom([tmp_path / "none", tmp_path, SHIPPED])
@@ -209,6 +280,28 @@ def test_every_unknown_name_is_told_once_wherever_it_stands(tmp_path: Path) -> N
         f"{tmp_path}/_frame.txt:4: 'one' is no field of a letter",
         f"{tmp_path}/confirmation.html:2: 'three' is no field of a letter",
     ]
+
+
+def test_a_macro_that_hides_a_field_is_named(tmp_path: Path) -> None:
+    """Or the letter would read `Numéro de la réunion : <Macro 'meeting_number'>`."""
+    (tmp_path / "_words.txt").write_text("\n{% macro meeting_number() %}n° {% endmacro %}")
+    room = written(tmp_path, txt='{% import "_words.txt" as words with context %}' + TXT)
+
+    assert room.check(["confirmation"]) == [
+        f"{tmp_path}/_words.txt:2: 'meeting_number' is a field of a letter already;"
+        " give this macro another name"
+    ]
+
+
+@pytest.mark.parametrize("field", ["dial_in[0]", "personal_url", "was", "keep_until"])
+def test_a_fault_in_what_only_some_letters_say_is_found_at_start(
+    tmp_path: Path, field: str
+) -> None:
+    room = written(tmp_path, txt=TXT + "{% if dial_in %}{{ " + field + ".none }}{% endif %}")
+
+    [found] = room.check(["confirmation"])
+
+    assert "has no attribute 'none'" in found
 
 
 def test_a_template_that_is_no_text_is_named(tmp_path: Path) -> None:

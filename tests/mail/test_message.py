@@ -118,6 +118,31 @@ def test_long_lines_and_odd_line_ends_travel_unharmed_in_short_ascii_lines() -> 
     assert calendar.get_payload(decode=True) == b"\x00\r\n" * 100
 
 
+@pytest.mark.parametrize(
+    ("body", "encoding", "longest"),
+    [
+        ("Bonjour à tous, l’été arrive\r\n" * 100, "quoted-printable", 6_000),
+        ("Bonjour 👩‍💻👩‍💻👩‍💻👩‍💻👩‍💻\r\n" * 100, "base64", 9_600),
+    ],
+)
+def test_french_stays_legible_and_no_words_double_the_size(
+    body: str, encoding: str, longest: int
+) -> None:
+    raw = build_message(
+        RenderedLetter("Bonjour", body, body),
+        fields=FIELDS,
+        sender="letters@example.org",
+        message_id=MESSAGE_ID,
+        date=DATE,
+        calendar=None,
+    )
+
+    for part in parts(raw):
+        assert part["Content-Transfer-Encoding"] == encoding
+        assert words_of(part) == body
+        assert len(str(part.get_payload())) < longest
+
+
 def test_every_attempt_at_a_letter_has_the_same_bytes() -> None:
     assert built() == built()
 
@@ -163,6 +188,21 @@ def test_the_organisers_name_decodes_to_what_it_is(name: str) -> None:
     shown = header(built(organiser_name=name, calendar=None), "From")
 
     assert shown.removesuffix("<letters@example.org>").strip(' "') == clean_header(name).strip(' "')
+
+
+def test_no_line_of_a_subject_is_longer_than_an_encoded_word_may_be() -> None:
+    """https://www.rfc-editor.org/rfc/rfc2047#section-2: 75 characters, and the space before it."""
+    block = built(subject="réancrer l’économie " * 14).split(b"\r\n\r\n", 1)[0]
+    lines = [line for line in block.split(b"\r\n") if b"=?utf-8?" in line]
+
+    assert len(lines) > 5
+    assert max(map(len, lines)) <= 76
+
+
+def test_a_long_title_leaves_the_way_out_short() -> None:
+    way_out = header(built(title="a" * 10_000), "List-Unsubscribe")
+
+    assert way_out.endswith(f"%20%3A%20{'a' * 60}>")
 
 
 def test_an_address_that_cannot_be_written_to_refuses_this_letter() -> None:

@@ -3,6 +3,7 @@
 import base64
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,6 +184,30 @@ class TestOneConnection:
 
         assert [len(lines) for lines in peer.heard] == [152, 5]
 
+    def test_is_as_impatient_with_the_second_letter_as_with_the_first(self) -> None:
+        """The patience is for the answer to a final dot only."""
+        script = [GREETING, EHLO, OK, OK, GO, QUEUED, OK, SILENCE]
+        with Peer(script) as peer:
+            postman = SmtpPostman(peer.url, timeout=0.2, patience=30)
+            send(postman)
+            begun = time.monotonic()
+            with pytest.raises(MailDeferred, match="timed out"):
+                send(postman)
+
+        assert time.monotonic() - begun < 10
+
+    def test_is_hung_up_soon_when_the_server_does_not_say_goodbye(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("resonance_zoom.mail.smtp.GOODBYE_SECONDS", 0.1)
+        with Peer([GREETING, EHLO, SILENCE]) as peer:
+            postman = SmtpPostman(peer.url, timeout=30)
+            postman.ready()
+            begun = time.monotonic()
+            postman.close()
+
+        assert time.monotonic() - begun < 3  # the server waits for 5
+
     def test_starts_afresh_after_a_recipient_was_refused(self) -> None:
         script = [GREETING, EHLO, OK, "550 no", OK, OK, OK, GO, QUEUED, BYE]
         with Peer(script) as peer:
@@ -238,6 +263,36 @@ class TestTheWayToTheServer:
 
         assert (caught.value.code, caught.value.permanent) == (code, permanent)
 
+    @pytest.mark.parametrize(
+        ("url", "port"),
+        [
+            ("smtp://mail.example.org", 587),
+            ("smtps://mail.example.org", 465),
+            ("smtp://mail.example.org:25", 25),
+        ],
+    )
+    def test_the_port_is_the_schemes_own_unless_one_is_given(
+        self, monkeypatch: pytest.MonkeyPatch, url: str, port: int
+    ) -> None:
+        asked: list[object] = []
+
+        def unknown(_host: object, port: object, *_more: object, **_named: object) -> None:
+            asked.append(port)
+            raise socket.gaierror(-2, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        with pytest.raises(MailUnreachable, match=f"mail.example.org:{port}"):
+            SmtpPostman(url).ready()
+
+        assert asked == [port]
+
+    def test_what_no_mail_server_says_is_repeated_in_part(self) -> None:
+        with Peer(["SSH-2.0-" + "x" * 400]) as peer, pytest.raises(MailUnreachable) as caught:
+            SmtpPostman(peer.url, timeout=5).ready()
+
+        assert "does not speak SMTP" in caught.value.message
+        assert 40 < caught.value.message.count("x") < 80
+
     def test_a_server_that_says_nothing_is_given_up_after_the_timeout(self) -> None:
         with Peer([SILENCE]) as peer, pytest.raises(MailUnreachable, match="timed out"):
             SmtpPostman(peer.url, timeout=0.1).ready()
@@ -273,6 +328,39 @@ class TestTheWayToTheServer:
 
         assert (caught.value.code, caught.value.permanent) == (code, permanent)
         assert "secret-word" not in f"{caught.value} {caught.value.remedy}"
+
+    @pytest.mark.parametrize(
+        ("ehlo", "told"),
+        [
+            ("250 mail", "no login at all"),
+            ("250-mail\r\n250 AUTH", "no login at all"),
+            ("250-mail\r\n250 AUTH XOAUTH2 GSSAPI", "only XOAUTH2 GSSAPI"),
+        ],
+    )
+    def test_a_server_without_a_login_of_ours_is_told_apart_from_a_wrong_password(
+        self, ehlo: str, told: str
+    ) -> None:
+        with (
+            Peer([GREETING, ehlo, BYE]) as peer,
+            pytest.raises(MailUnreachable) as caught,
+        ):
+            check_login(f"smtp://camille:secret-word@127.0.0.1:{peer.port}")
+
+        assert caught.value.message == (
+            f"the mail server 127.0.0.1:{peer.port} offers {told}, and SMTP_URL names a user"
+        )
+        assert caught.value.remedy == (
+            "Use the port where one logs in (smtp://…:587 or smtps://…:465); or, if this server"
+            " wants no login, take USER:PASSWORD@ out of SMTP_URL."
+        )
+        assert caught.value.permanent
+        assert peer.heard[0][1:] == []  # neither user nor password was said
+
+    @pytest.mark.parametrize("offer", ["AUTH LOGIN", "AUTH=PLAIN", "auth XOAUTH2 PLAIN"])
+    def test_a_login_is_found_however_it_is_offered(self, offer: str) -> None:
+        script = [GREETING, f"250-mail\r\n250 {offer}", "235 2.7.0 welcome", BYE]
+        with Peer(script) as peer:
+            assert check_login(f"smtp://camille:w@127.0.0.1:{peer.port}").startswith("235")
 
     def test_a_password_that_smtp_cannot_say_is_named_as_such(self) -> None:
         with (
@@ -358,10 +446,11 @@ class TestThePhase:
                 send(postman)
             postman.close()
 
-    def test_a_relay_that_wants_a_login_holds_every_letter_back(self) -> None:
-        with Peer([GREETING, EHLO, OK, "530 5.7.0 authenticate first", OK, BYE]) as peer:
+    @pytest.mark.parametrize("code", [530, 534, 535, 538])
+    def test_a_relay_that_wants_a_login_holds_every_letter_back(self, code: int) -> None:
+        with Peer([GREETING, EHLO, OK, f"{code} 5.7.0 authenticate first", OK, BYE]) as peer:
             postman = SmtpPostman(peer.url, timeout=5)
-            with pytest.raises(MailUnreachable, match="530") as caught:
+            with pytest.raises(MailUnreachable, match=str(code)) as caught:
                 send(postman)
             postman.close()
 

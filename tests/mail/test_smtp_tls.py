@@ -38,13 +38,24 @@ def test_only_loopback_may_be_spoken_to_in_clear() -> None:
             "::1",
             "127.0.0.1",
             "127.1.2.3",
+            "127.255.255.254",
+            "LOCALHOST",
             "127.evil.example",
+            "127.0.0.1.evil.example",
+            "127.999.0.1",
+            "127.0.0",
+            "127.0.0.1 ",
+            "128.0.0.1",
+            "::2",
+            "0.0.0.0",
+            "",
+            "localhost.",
             "localhost.example",
             "10.0.0.1",
             "mail.example.org",
         )
         if not needs_starttls(host)
-    ] == ["localhost", "::1", "127.0.0.1", "127.1.2.3"]
+    ] == ["localhost", "::1", "127.0.0.1", "127.1.2.3", "127.255.255.254", "LOCALHOST"]
 
 
 def test_a_server_that_offers_no_starttls_hears_neither_password_nor_letter() -> None:
@@ -69,6 +80,30 @@ def test_a_refused_starttls_is_no_reason_to_speak_in_clear(answer: str, permanen
 
     assert caught.value.permanent is permanent
     assert [line[:8] for line in peer.heard[0][1:]] == ["STARTTLS"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "permanent"),
+    [
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), False),
+        (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed"), False),
+        (ssl.SSLError(1, "wrong version number"), True),
+    ],
+)
+def test_a_handshake_that_was_cut_off_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, fault: ssl.SSLError, permanent: bool
+) -> None:
+    def cut_off(*_arguments: Any, **_more: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", cut_off)
+    with (
+        Peer([GREETING, OFFER, "220 go"]) as peer,
+        pytest.raises(MailUnreachable, match="no secure connection") as caught,
+    ):
+        SmtpPostman(f"smtp://mail.example.org:{peer.port}", timeout=5).ready()
+
+    assert caught.value.permanent is permanent
 
 
 @pytest.mark.parametrize(
