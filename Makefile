@@ -12,6 +12,10 @@ help:
 	@echo "make test       run the tests"
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
+	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
+	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
+	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
+	@echo "make failures   fail every commit, call and letter of a small campaign once"
 	@echo "make check      what CI runs: format, lint, types, import floors, tests"
 	@echo "make format     rewrite the code as ruff formats it"
 	@echo "make lock       refresh requirements*.txt from pyproject.toml (needs uv)"
@@ -44,6 +48,22 @@ rehearse: .venv/.runtime
 
 test: .venv/.dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# A promise that breaks names its campaign: make kill N=50 SEED=3 plays that one again.
+.PHONY: kill
+kill: .venv/.dev
+	@$(BIN)/python -m tests.faults.kill --kills $(or $(N),500) --seed $(or $(SEED),1)
+
+# One campaign again: .venv/bin/python -m tests.campaigns --seed 47
+.PHONY: campaigns mutants failures
+campaigns: .venv/.dev
+	@$(BIN)/python -m tests.campaigns --campaigns $(or $(N),2000)
+
+mutants: .venv/.dev
+	@$(BIN)/python -m tests.campaigns.mutants $(ARGS)
+
+failures: .venv/.dev
+	@$(BIN)/python -m tests.campaigns.kth
 
 screenshots: .venv/.dev
 	@SCREENSHOTS=var/screenshots $(BIN)/python -m pytest tests/browser/test_pages.py

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from jobs import create_meetings, deliver_letters, send_reminders, sync_registrants, watch
+from jobs import (
+    back_up_database,
+    create_meetings,
+    deliver_letters,
+    purge_personal_data,
+    send_reminders,
+    sync_registrants,
+    watch,
+)
 from resonance_zoom.service import Service
 
 
@@ -62,6 +70,18 @@ SCHEDULE = (
         watch.run,
         timedelta(minutes=1),
         "notes that the service is alive and looks at the clock",
+    ),
+    Job(
+        "purge_personal_data",
+        purge_personal_data.run,
+        timedelta(hours=1),
+        "erases all personal data when the day that people were told has come",
+    ),
+    Job(
+        "back_up_database",
+        back_up_database.run,
+        timedelta(days=1),
+        "copies the database and keeps the copies of fourteen days",
     ),
 )
 

@@ -16,11 +16,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from jobs import SCHEDULE, Job
-from resonance_zoom.errors import DatabaseBusy, ResonanceError
+from resonance_zoom.errors import ResonanceError
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+BEAT = timedelta(seconds=5)
+QUIET, DEAD = 15.0, 60.0  # seconds without a beat
+STUCK = 300.0  # seconds in which no job has ended, though one is due every quarter of a minute
 log = structlog.get_logger("jobs")
 
 
@@ -64,9 +67,13 @@ def run_job(service: Service, job: Job) -> str | None:
                 did=did,
                 error=fault,
             )
-    except DatabaseBusy:
-        log.warning("run not recorded, the database is busy", job=job.name)
+    except ResonanceError as error:  # a full disk must not end the heartbeat
+        log.warning("run not recorded", job=job.name, error=error.message)
     return fault
+
+
+def _beats() -> IntervalTrigger:
+    return IntervalTrigger(seconds=int(BEAT.total_seconds()), start_date=EPOCH, timezone=UTC)
 
 
 class Heartbeat:
@@ -84,6 +91,36 @@ class Heartbeat:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         for name, trigger in triggers(webhooks=service.settings.webhooks).items():
             self._scheduler.add_job(self._turns[name].take, trigger, id=name, name=name)
+        self._scheduler.add_job(self._beat, _beats(), id="beat")
+        self._beat()
+
+    def _beat(self) -> None:
+        self._beat_at, self._set_anew = time.monotonic(), False
+
+    def look_after(self) -> None:
+        """Raises ResonanceError when jobs are no longer run: a thread has died, or all hang.
+
+        A wall clock that was set back leaves every job waiting for a time that it has shown before:
+        then they are put on its marks anew.
+        """
+        now = time.monotonic()
+        silence = now - self._beat_at
+        if silence > QUIET and not self._set_anew:
+            self._set_anew = True
+            log.warning("no beat: jobs are put on the clock's marks anew", seconds=round(silence))
+            for name, trigger in self._triggers().items():
+                self._scheduler.reschedule_job(name, trigger=trigger)
+        if silence > DEAD:
+            raise ResonanceError("the heartbeat stopped", remedy="Start the daemon again.")
+        ended_at = max(turn.ended_at for turn in self._turns.values())
+        if now - ended_at > STUCK:
+            raise ResonanceError(
+                f"no job has ended for {round(now - ended_at)} seconds",
+                remedy="Start the daemon again.",
+            )
+
+    def _triggers(self) -> dict[str, IntervalTrigger]:
+        return {**triggers(webhooks=self.service.settings.webhooks), "beat": _beats()}
 
     def start(self) -> None:
         """Begin: every job once, in the order of the SCHEDULE, then each at its marks."""
@@ -114,6 +151,7 @@ class _Turn:
         self.job = job
         self.wanted = threading.Event()
         self._running = threading.Lock()
+        self.ended_at = time.monotonic()
 
     def take(self) -> None:
         self.wanted.set()
@@ -125,5 +163,6 @@ class _Turn:
             try:
                 self.wanted.clear()
                 run_job(self.service, self.job)
+                self.ended_at = time.monotonic()
             finally:
                 self._running.release()

@@ -1,6 +1,8 @@
 """The service is alive, its clock can be trusted, the campaign file is as it was when last read."""
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 from resonance_zoom import meetings
 from resonance_zoom.campaign import Campaign
@@ -11,12 +13,16 @@ from resonance_zoom.store import journal
 
 KEEP_RUNS = timedelta(days=30)
 KEEP_TECHNICAL = timedelta(days=14)
+MB = 1024**2
+DISK_FREE = 500 * MB  # as /readyz and `check` want it
+DISK_LOW = "disk_low"  # kept while staff know
 
 
 def run(service: Service) -> str:
     """Look at the clock and the campaign file, note that we are alive, forget runs over a month."""
     doubt = service.guard.check(service.zoom)
     news = _read_again(service)
+    _look_at_disk(service)
     with service.store.write() as connection:
         forgotten = journal.forget_runs(connection, service.now() - KEEP_RUNS)
         journal.forget_technical(connection, service.now() - KEEP_TECHNICAL)
@@ -28,6 +34,31 @@ def run(service: Service) -> str:
         return f"letters are held: {doubt}"
     did = [news, f"{forgotten} old runs cleared" if forgotten else ""]
     return "; ".join(["alive", *filter(None, did)])
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk of the database."""
+    return shutil.disk_usage(folder).free
+
+
+def _look_at_disk(service: Service) -> None:
+    """A disk that fills up is told once, while the journal still has room for it."""
+    free = free_bytes(service.store.path.parent)
+    with service.store.read() as connection:
+        told = journal.recall(connection, DISK_LOW)
+    if bool(told) == (free < DISK_FREE):
+        return
+    with service.store.write() as connection:
+        if told:
+            journal.forget(connection, DISK_LOW)
+            words = f"there is room again on the disk: {free // MB} MB"
+            journal.note(connection, service.now(), "disk.enough", words)
+        else:
+            journal.remember(connection, DISK_LOW, service.now())
+            words = (
+                f"the disk fills up: {free // MB} MB are left; when it is full, nothing is stored"
+            )
+            journal.note(connection, service.now(), "disk.low", words, level=journal.ERROR)
 
 
 def _read_again(service: Service) -> str:

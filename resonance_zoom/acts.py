@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, select
 
 from resonance_zoom import meetings, notices, registrations
 from resonance_zoom.campaign import CANCELLED, WITHDRAWN, Campaign
 from resonance_zoom.errors import NotFound, ResonanceError, ZoomNotFound
 from resonance_zoom.store import journal, outbox, people
 from resonance_zoom.store.engine import Store
-from resonance_zoom.store.tables import events, letters, registrants
+from resonance_zoom.store.tables import letters, registrants
 
 ANY_STATUS = frozenset({CANCELLED, WITHDRAWN})  # letters for those who hold no place any more
 
@@ -202,56 +202,6 @@ def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -
         )
     if person.status in {"approved", "pending"}:
         give_up_place(desk, zoom, number, receipt=False)
-
-
-def erase(desk: Desk, zoom: RegistrantDesk, number: int) -> int:
-    """Erase all that is known of a person, in every group, at Zoom first; returns how many groups.
-
-    What stays are counts: rows without a name, an address, a link. Raises ZoomError when Zoom could
-    not be told: then the person is still known here, and the act can be repeated.
-    """
-    with desk.store.read() as connection:
-        rows = people.with_email(connection, registrant(connection, number).email)
-        places = [(row, meetings.row_in(connection, row.focus_group)) for row in rows]
-    for row, meeting in places:
-        _delete_at_zoom(zoom, meeting, row)
-    with desk.store.write() as connection:
-        for row, _ in places:
-            _forget(connection, row)
-            desk.note(
-                connection,
-                "erase",
-                "personal data erased",
-                focus_group=row.focus_group,
-                registrant=row.id,
-            )
-    return len(places)
-
-
-def _forget(connection: Connection, row: Any) -> None:
-    outbox.drop_all_of(connection, row.id, reason="erased")
-    connection.execute(
-        update(letters).where(letters.c.registrant == row.id).values(detail=None, message_id=None)
-    )
-    connection.execute(
-        delete(events).where(
-            events.c.focus_group == row.focus_group, events.c.email_folded == row.email_folded
-        )
-    )
-    connection.execute(
-        update(registrants)
-        .where(registrants.c.id == row.id)
-        .values(
-            email_folded=f"erased {row.id}",
-            email="",
-            first_name="",
-            last_name="",
-            sought="",
-            registrant_id=None,
-            join_url=None,
-            status="cancelled",
-        )
-    )
 
 
 def pause(desk: Desk) -> None:

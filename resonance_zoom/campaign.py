@@ -135,7 +135,11 @@ class Campaign:
     @property
     def ends_at(self) -> datetime:
         """When the campaign is over for good: personal links end, data are erased (UTC)."""
-        return _utc(self.keep_until, time(), self.timezone)
+        return self.midnight(self.keep_until)
+
+    def midnight(self, day: date) -> datetime:
+        """When a local day begins (UTC)."""
+        return _utc(day, time(), self.timezone)
 
     @property
     def letter_kinds(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import sys
 import click
 
 from resonance_zoom import __version__
-from resonance_zoom.commands import acting, launching, reading, showing
+from resonance_zoom.commands import acting, keeping, launching, reading, showing
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.printing import say
 
@@ -33,6 +33,13 @@ COMMANDS: tuple[click.Command, ...] = (
     acting.cancel,
     acting.pause,
     acting.resume,
+    keeping.held,
+    keeping.export,
+    keeping.erase,
+    keeping.purge,
+    keeping.close,
+    keeping.backup,
+    keeping.restore,
 )
 
 

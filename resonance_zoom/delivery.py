@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from resonance_zoom import holds
 from resonance_zoom.campaign import CANCELLED, CONFIRMATION, MOVED, Campaign, reminder_kind
 from resonance_zoom.correspondence import Composer
 from resonance_zoom.errors import (
@@ -81,6 +82,7 @@ class Delivery:
     def _claim(self) -> Claim | None:
         now = self.now()
         with self.store.write() as connection:
+            holds.hold_what_may_have_gone(connection, now)
             claim = outbox.next_ready(connection, now)
             if claim is None:
                 return None
@@ -203,7 +205,11 @@ def letter_id(claim: Claim) -> int:
 
 
 def message_id(campaign: Campaign, claim: Claim) -> str:
-    """The Message-ID of a letter: of its key, so that every attempt carries the same."""
+    """The Message-ID of a letter: of its key, so that every attempt carries the same.
+
+    The link is part of it. Mail programs hide what comes under an id that they have seen: someone
+    whose earlier registration was forgotten (erased, or before a restore) must see the new link.
+    """
     letter: Any = claim.letter
     person: Any = claim.registrant
     return derived_message_id(
@@ -212,6 +218,7 @@ def message_id(campaign: Campaign, claim: Claim) -> str:
         person.email_folded,
         letter.kind,
         letter.occasion,
+        person.join_url or "",
         domain=campaign.organiser.email.rpartition("@")[2],
     )
 

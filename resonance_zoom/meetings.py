@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from resonance_zoom import notices
+from resonance_zoom import holds, notices
 from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.comparison import (
     SECOND_THOUGHTS,
@@ -307,7 +307,15 @@ def _save(
                 dial_in=[[line.number, line.country] for line in held.dial_in],
             )
         )
-        told = _tell_of_move(connection, group.slug, now, patched=patched) if moved else 0
+        told = _tell_of_move(connection, row, now, patched=patched) if moved else 0
+        if step.action == "adopt":
+            # A new database: who registered before it may have had letters from an older one.
+            holds.open_window(
+                connection,
+                until=row.intended_at,
+                reason=holds.ADOPTED,
+                focus_group=group.slug,
+            )
         if row.cancelled_at is not None:
             _note_restored(connection, group.slug, now)
         for line in _news(row, step, problem, held, moved=moved, told=told):
@@ -322,10 +330,14 @@ def _save(
             )
 
 
-def _tell_of_move(connection: Connection, focus_group: str, now: datetime, *, patched: bool) -> int:
+def _tell_of_move(connection: Connection, before: Any, now: datetime, *, patched: bool) -> int:
     """Owe the letters. Our own move has waited; one by hand on Zoom still may be taken back."""
     due_at = now if patched else now + SECOND_THOUGHTS
-    return notices.owe_moved(connection, row_in(connection, focus_group), now, due_at=due_at)
+    moved = row_in(connection, before.focus_group)
+    told = notices.owe_moved(connection, moved, now, due_at=due_at)
+    if not patched:
+        holds.hold_moved(connection, before, now)
+    return told
 
 
 def _note_restored(connection: Connection, focus_group: str, now: datetime) -> None:

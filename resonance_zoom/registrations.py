@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from resonance_zoom import notices
 from resonance_zoom.campaign import CONFIRMATION, Campaign
 from resonance_zoom.errors import NotFound
-from resonance_zoom.store import journal, outbox, people
+from resonance_zoom.store import erasure, journal, outbox, people
 from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.protocol import event_key
 
@@ -204,8 +204,13 @@ def learn(
     campaign: Campaign,
     now: datetime,
 ) -> Outcome:
-    """Keep an event under its key and let the person's state follow from all of theirs."""
+    """Keep an event under its key and let the person's state follow from all of theirs.
+
+    Nothing is kept of somebody who was erased and has not registered anew since.
+    """
     group, folded = meeting.focus_group, people.fold(event.email)
+    if _stays_erased(connection, event, group, folded, now):
+        return Outcome(new=False)
     kept = people.add_event(
         connection,
         {
@@ -246,6 +251,35 @@ def learn(
         confirmation_owed=owed,
     )
     return Outcome(new=True, changed=changed, owed=owed)
+
+
+def _stays_erased(
+    connection: Connection, event: Event, group: str, folded: str, now: datetime
+) -> bool:
+    """Whether Zoom speaks of somebody whose data were erased; the journal says so once.
+
+    A registration made after the erasure is a new consent: Zoom's `create_time` in a list, the
+    stamp of a created registration in a notification. Whatever else is told of somebody who is not
+    known any more is an echo, such as our own deletion at Zoom.
+    """
+    stone = erasure.erasure_of(connection, folded)
+    if stone is None:
+        return False
+    is_known = people.person(connection, group, folded) is not None
+    began = event.create_time or (event.at if is_known or event.event == CREATED else None)
+    if began is not None and began > stone.erased_at and (is_known or event.status in ACTIVE):
+        return False
+    if not stone.told:
+        erasure.tell(connection, stone, now)
+        journal.note(
+            connection,
+            now,
+            "registration.ignored",
+            "Zoom still names somebody whose data were erased; nothing is kept of it",
+            focus_group=group,
+            source=event.source,
+        )
+    return True
 
 
 def active_person(connection: Connection, focus_group: str, email: str) -> Any:

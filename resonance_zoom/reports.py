@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select
 
+from resonance_zoom import holds
 from resonance_zoom.campaign import CONFIRMATION, Campaign, FocusGroup
 from resonance_zoom.errors import NotFound
 from resonance_zoom.store import journal as notes
@@ -125,6 +126,13 @@ def _alerts(connection: Connection) -> list[str]:
         ).scalar()
         if count:
             alerts.append(f"{count} letters {words}: resonance-zoom letters --state {state}")
+    if waits := sum(row["letters"] for row in holds.waiting(connection)):
+        alerts.append(f"{waits} of them wait for a yes: resonance-zoom held")
+    alerts += [
+        f"{run['job']} fails: {run['error']}"
+        for run in _last_runs(connection)
+        if run["error"] and run["job"] in {"back_up_database", "purge_personal_data"}
+    ]
     if held := notes.recall(connection, notes.HELD):
         alerts.append(f"all letters are held: {held}")
     if relay := notes.recall(connection, notes.RELAY):

@@ -7,12 +7,13 @@ secret NAME has a twin NAME_FILE that names a file holding it.
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 
@@ -63,6 +64,7 @@ class Settings:
     host: str
     port: int
     log_format: str | None
+    secret_files: tuple[Path, ...] = field(default=(), compare=False)  # where secrets were read
 
     @property
     def data_dir(self) -> Path:
@@ -98,7 +100,15 @@ def load_settings(
         if real.get(name) or real.get(f"{name}_FILE"):
             from_file.pop(name, None)
             from_file.pop(f"{name}_FILE", None)
-    return _Reader({**from_file, **real}).settings(needs)
+    reader = _Reader({**from_file, **real})
+    if not _knows_time_zones():  # else the campaign file would be blamed for its time zone
+        reader.problems.append(
+            "time zones: this machine has no data on them;"
+            " install the system's package tzdata, or: pip install tzdata"
+        )
+    if (SECRETS - {"DATABASE_URL"}) & from_file.keys():
+        reader.secret_files.append(dotenv)
+    return reader.settings(needs)
 
 
 class _Reader:
@@ -107,6 +117,7 @@ class _Reader:
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = values
         self.problems: list[str] = []
+        self.secret_files: list[Path] = []
 
     def settings(self, needs: Collection[str]) -> Settings:
         webhooks = self.choice("WEBHOOKS", "on", {"on": True, "off": False})
@@ -156,7 +167,9 @@ class _Reader:
             ),
             port=self.port(),
             log_format=self.choice("LOG_FORMAT", "", {"": None, "text": "text", "json": "json"}),
+            secret_files=tuple(self.secret_files),
         )
+        self.guessable(settings, needs)
         if self.problems:
             raise SettingsError(self.problems)
         return settings
@@ -169,13 +182,16 @@ class _Reader:
         if not path:
             return ""
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
+            value = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             line = f"{name}_FILE: cannot read {path} ({reason}); it must be a readable text file"
             if line not in self.problems:
                 self.problems.append(line)
             return ""
+        if Path(path) not in self.secret_files:
+            self.secret_files.append(Path(path))
+        return value
 
     def checked(
         self, name: str, default: str, is_right: Callable[[str], object], would_be_right: str
@@ -235,12 +251,37 @@ class _Reader:
             )
         return secrets
 
+    def guessable(self, settings: Settings, needs: Collection[str]) -> None:
+        """What anybody could guess or look up opens our doors to them: not for who runs it."""
+        by_name = {
+            "SECRET_KEY": (settings.secret_key,),
+            "ZOOM_WEBHOOK_SECRET_TOKEN": settings.zoom_webhook_secrets,
+        }
+        for name in sorted(by_name.keys() & needs):
+            for secret in by_name[name]:
+                if _is_sample(secret):
+                    self.problems.append(
+                        f"{name}: is an example, known to everybody; {_HELP[name]}"
+                    )
+                elif name == "ZOOM_WEBHOOK_SECRET_TOKEN" and len(secret.encode()) < 16:
+                    self.problems.append(
+                        f"{name}: shorter than 16 bytes; Zoom's own have 22: copy it whole"
+                    )
+
     def port(self) -> int:
         value = self.get("PORT") or "8000"
         if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
             self.problems.append(f"PORT: {value[:20]!r} must be a number from 0 to 65535")
             return 8000
         return int(value)
+
+
+def _knows_time_zones() -> bool:
+    try:
+        ZoneInfo.no_cache("UTC")
+    except ZoneInfoNotFoundError:
+        return False
+    return True
 
 
 def is_loopback(host: str | None) -> bool:
@@ -257,6 +298,14 @@ def _is_sender(value: str) -> bool:
     return not value or (
         re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;.]+(?:\.[^\s@<>,;.]+)+", address) is not None
         and (value == address or (bool(name) and value.endswith(f"<{address}>")))
+    )
+
+
+def _is_sample(secret: str) -> bool:
+    """What papers show in place of a secret, or one character over and over."""
+    return bool(secret) and (
+        len(set(secret)) < 4
+        or re.search(r"^your|change.?me|example|_here$", secret, re.I) is not None
     )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 import jobs
 from jobs.clock import run_job
-from resonance_zoom import acts
+from resonance_zoom import acts, privacy
 from resonance_zoom.acts import Desk
 from resonance_zoom.errors import NotFound, ResonanceError, ZoomError, ZoomScopeMissing
 from resonance_zoom.service import Service
@@ -131,7 +131,7 @@ def test_an_address_in_use_is_refused(service: Service, zoom: SimulatedZoom, ali
 def test_erasing_leaves_no_byte_of_a_person_but_the_counts(
     service: Service, zoom: SimulatedZoom, meeting: SimMeeting, alice: int, mail_server: MailServer
 ) -> None:
-    assert acts.erase(desk(service), service.zoom, alice) == 1
+    assert privacy.erase(desk(service), service.zoom, alice) == 1
     run(service, "sync_registrants", "deliver_letters")
     assert len(rows(service, registrants)) == 1
     assert rows(service, events) == []
@@ -149,7 +149,7 @@ def test_what_zoom_could_not_erase_is_still_known_here(
 ) -> None:
     zoom.faults.api("meetingregistrantdelete", kind="429-daily")
     with pytest.raises(ZoomError):
-        acts.erase(desk(service), service.zoom, alice)
+        privacy.erase(desk(service), service.zoom, alice)
     assert [row.email for row in rows(service, registrants)] == ["alice@example.org"]
 
 

@@ -388,6 +388,8 @@ def test_the_timetable_fires_on_the_clocks_own_marks() -> None:
         "send_reminders": datetime(2021, 2, 9, 8, 4, tzinfo=UTC),
         "deliver_letters": datetime(2021, 2, 9, 8, 3, 15, tzinfo=UTC),
         "watch": datetime(2021, 2, 9, 8, 4, tzinfo=UTC),
+        "purge_personal_data": datetime(2021, 2, 9, 9, 0, tzinfo=UTC),
+        "back_up_database": datetime(2021, 2, 10, 0, 0, tzinfo=UTC),
     }
     polled = triggers(webhooks=False)["sync_registrants"]
     assert next_firing(polled, at) == datetime(2021, 2, 9, 8, 4, tzinfo=UTC)

@@ -132,6 +132,7 @@ def test_the_readme_lists_the_points_of_check_in_order() -> None:
 
 def test_the_readme_shows_the_timetable() -> None:
     periods = {
+        "1 day": timedelta(days=1),
         "1 hour": timedelta(hours=1),
         "10 minutes": timedelta(minutes=10),
         "1 minute": timedelta(minutes=1),

@@ -1,35 +1,21 @@
 """Commands that act; each leaves a line in the journal with who did it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 from sqlalchemy import Connection
 
 from jobs import sync_registrants
-from resonance_zoom import acts, logs, meetings, registrations
+from resonance_zoom import acts, meetings, registrations
 from resonance_zoom.campaign_file import load_campaign
-from resonance_zoom.commands.at_hand import actor, as_json, database, known_group
+from resonance_zoom.commands.at_hand import actor, all_parts, as_json, database, known_group
 from resonance_zoom.errors import NotFound
 from resonance_zoom.printing import print_json, say
-from resonance_zoom.service import Service, open_service, utc_now
-from resonance_zoom.settings import ZOOM_NEEDS, load_settings
+from resonance_zoom.service import utc_now
+from resonance_zoom.settings import load_settings
 from resonance_zoom.store import journal
 
 SWEPT = ("focus_group", "listed", "repaired", "refreshed", "absent", "gone", "withheld", "owed")
-
-
-@contextmanager
-def _service() -> Iterator[Service]:
-    """All the parts, for commands that speak with Zoom beside the daemon."""
-    logs.configure(None)
-    service = open_service(load_settings(needs=ZOOM_NEEDS))
-    try:
-        service.store.require_current()
-        yield service
-    finally:
-        service.close()
 
 
 @click.command()
@@ -40,7 +26,7 @@ def _service() -> Iterator[Service]:
 @as_json
 def sync(slug: str | None, *, agree_gone: bool, as_json: bool) -> None:
     """List the registrants at Zoom now and repair what is known of them."""
-    with _service() as service:
+    with all_parts() as service:
         known_group(service.campaign, slug)
         with service.store.write() as connection:
             rows = [
@@ -83,7 +69,7 @@ def resend(letter: int) -> None:
 @click.confirmation_option("--yes", prompt="Give this person's place up at Zoom?")
 def cancel(email: str, slug: str) -> None:
     """Give up a person's place: the registration is deleted at Zoom, so that they may come back."""
-    with _service() as service:
+    with all_parts() as service:
         known_group(service.campaign, slug)
         with service.store.read() as connection:
             person = registrations.active_person(connection, slug, email)

@@ -9,10 +9,12 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
+from resonance_zoom import logs
 from resonance_zoom.campaign import Campaign
 from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.errors import NotFound
-from resonance_zoom.settings import Settings, load_settings
+from resonance_zoom.service import Service, open_service
+from resonance_zoom.settings import ZOOM_NEEDS, Settings, load_settings
 from resonance_zoom.store.engine import Store
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
@@ -31,6 +33,18 @@ def database(settings: Settings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def all_parts() -> Iterator[Service]:
+    """All the parts, for commands that speak with Zoom beside the daemon."""
+    logs.configure(None)
+    service = open_service(load_settings(needs=ZOOM_NEEDS))
+    try:
+        service.store.require_current()
+        yield service
+    finally:
+        service.close()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import ssl
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from resonance_zoom.campaign import FocusGroup
 from resonance_zoom.campaign_file import load_campaign
+from resonance_zoom.doctor import permissions
 from resonance_zoom.doctor.points import (
     Patient,
     Verdict,
@@ -28,7 +30,7 @@ from resonance_zoom.store.engine import HEAD, Store
 
 MB = 1024 * 1024
 DISK_TIGHT, DISK_FULL = 500 * MB, 50 * MB
-OLDEST_PYTHON, OLDEST_SQLITE = (3, 11), (3, 35)
+OLDEST_PYTHON, OLDEST_SQLITE, OLDEST_OPENSSL = (3, 11), (3, 35), 3
 # The first patch of each line without the known holes that matter to a service on the Internet.
 SAFE_PYTHON = {(3, 11): 15, (3, 12): 13, (3, 13): 12, (3, 14): 3}
 
@@ -71,9 +73,11 @@ def dates_ahead(patient: Patient) -> Verdict:
 
 
 def environment(patient: Patient) -> Verdict:
-    """All variables that `run` asks for are set."""
+    """All variables that `run` asks for are set, and nobody else can read them or the data."""
     lacking = missing(patient.settings)
     if not lacking:
+        if doors := permissions.open_doors(patient.settings):
+            return red(permissions.words(doors), permissions.commands(doors))
         return green("all that `run` needs is set")
     made = " SECRET_KEY is our own: openssl rand -hex 32." if "SECRET_KEY" in lacking else ""
     return red(
@@ -138,7 +142,8 @@ def time_zone_data(patient: Patient) -> Verdict:
 
 def versions(_patient: Patient) -> Verdict:
     """What we stand on is new enough, and we do not stand there as root."""
-    says = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    openssl = ".".join(str(part) for part in ssl.OPENSSL_VERSION_INFO[:3])
+    says = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, OpenSSL {openssl}"
     if sys.version_info[:2] < OLDEST_PYTHON:
         return red(f"{says}: Python is too old", f"Install Python {_dotted(OLDEST_PYTHON)}.")
     if sqlite3.sqlite_version_info[:2] < OLDEST_SQLITE:
@@ -148,14 +153,35 @@ def versions(_patient: Patient) -> Verdict:
             f"{says}; running as root, which the service never needs",
             "Run it as a user of its own, who owns only the data folder.",
         )
+    if (behind := version_behind()) is not None:
+        return orange(f"{says}: {behind[0]}", behind[1])
+    if not _resets_its_log_safely(sqlite3.sqlite_version_info):
+        return green(f"{says} (whose WAL-reset fault the service keeps clear of)")
+    return green(says)
+
+
+def version_behind() -> tuple[str, str] | None:
+    """Which known holes we stand on and what to do, None when there are none."""
     line, patch = sys.version_info[:2], sys.version_info[2]
     if patch < (safe := SAFE_PYTHON.get(line, 0)):
-        return orange(
-            f"{says}: this Python lacks security corrections",
+        return (
+            "this Python lacks security corrections",
             f"Have the system's updates installed (Python {line[0]}.{line[1]}.{safe} or newer);"
             " some distributions correct the older number too: then nothing is to be done.",
         )
-    return green(says)
+    if ssl.OPENSSL_VERSION_INFO[0] < OLDEST_OPENSSL:
+        return (
+            "this OpenSSL gets no security corrections any more",
+            f"Use a Python that was built with OpenSSL {OLDEST_OPENSSL} or newer.",
+        )
+    return None
+
+
+def _resets_its_log_safely(version: tuple[int, int, int]) -> bool:
+    """Whether two processes may tidy the log at once: https://sqlite.org/wal.html#walresetbug"""
+    corrected = {(3, 44): 6, (3, 50): 7}  # elsewhere, 3.51.3 brought the correction
+    line, patch = version[:2], version[2]
+    return version >= (3, 51, 3) or (line in corrected and patch >= corrected[line])
 
 
 def _existing(folder: Path) -> Path:

@@ -5,27 +5,32 @@ every writing transaction begins IMMEDIATE: a transaction that reads first and w
 fail at once with "database is locked", whatever the timeout.
 """
 
-import fcntl
 import os
+import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 
 from resonance_zoom.errors import (
-    AlreadyRunning,
     ConfigurationError,
     DatabaseBusy,
     DatabaseUnusable,
     ResonanceError,
 )
+from resonance_zoom.store import beside
 
-HEAD = "0003"  # the newest migration; a test holds it to the scripts
+HEAD = "0004"  # the newest migration; a test holds it to the scripts
+# Zoom waits for three seconds, and comes again after five minutes. Going on after its three is
+# right all the same: what is stored in the fourth second sends its letter now, and the repetition
+# changes nothing.
 BUSY_TIMEOUT_MS = 5000
+ROOM_TO_WRITE = 1024 * 1024  # bytes; with less, an error of the disk means that it is full
 _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
     "PRAGMA foreign_keys=ON",
@@ -44,50 +49,112 @@ class Store:
                 remedy="Use DATABASE_URL=sqlite:///var/resonance.db",
             )
         self.path = Path(url.removeprefix("sqlite:///"))
-        self.engine = _sqlite_engine(url)
+        self.engine = _sqlite_engine(url, self._connect)
         # SQLite has one writer. Waiting for our own threads here is fair and wakes at once, where
         # SQLite's busy handler would poll with growing pauses.
         self._writer = threading.RLock()
         self._lock_file: int | None = None
+        self._file: tuple[int, int] | None = None  # device and inode, once prepared
+        self.lost: ResonanceError | None = None  # why nothing may be written any more
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; nothing is written."""
-        with _told_plainly(self.path), self.engine.connect() as connection, connection.begin():
+        with self._told_plainly(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that may write. Raises DatabaseBusy when another process holds on."""
+        """One transaction that may write. Raises DatabaseBusy when another process holds on.
+
+        Raises DatabaseUnusable, and commits nothing, when the file is no longer the one that was
+        prepared: what is written to a deleted file is gone with the process.
+        """
         with (
-            self._writer,
-            _told_plainly(self.path),
+            self._my_turn(),
+            self._told_plainly(),
             self.engine.connect().execution_options(immediate=True) as connection,
             connection.begin(),
         ):
             yield connection
+            self.look_after_file()
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        # With an end: behind a database that stays locked, calls would pile up until no thread of
+        # the web server is left.
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise _busy(self.path)
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def look_after_file(self) -> None:
+        """Raises what is in `lost`: DatabaseUnusable when the prepared file is no longer there.
+
+        Deleted, replaced or emptied, it would take what is written and keep none of it.
+        """
+        if self.lost is not None:
+            raise self.lost
+        if self._file is None:
+            return
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            trouble = "was deleted"
+        else:
+            if (found.st_dev, found.st_ino) == self._file and found.st_size:
+                return
+            trouble = "was replaced by another file" if found.st_size else "was emptied"
+        self.lost = DatabaseUnusable(
+            f"{self.path} {trouble} while the service ran", remedy=beside.RESTORE_IT
+        )
+        raise self.lost
 
     def prepare(self) -> None:
         """Create or migrate the database; keeps a copy beside it before a migration.
 
-        Raises DatabaseUnusable for a damaged file or one written by a newer version.
+        Raises DatabaseUnusable for a damaged file, one written by a newer version, and where a
+        database once was and is no more: a new one would write to everyone again.
         """
         if self.path.parent != Path():
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.path.exists():
+        if not self.path.exists() or not self.path.stat().st_size:
+            beside.refuse_to_begin_anew(self.path)
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
-        self._use_wal()
-        with _told_plainly(self.path):
+        self._refuse_damage()
+        with self._told_plainly():
             found = self.revision()
-            if found == HEAD:
-                return
-            # Imported here: alembic costs a third of a second that only a migration should pay.
-            from resonance_zoom.store.migrations import known_revisions, upgrade
+            if found is None:
+                beside.refuse_to_begin_anew(self.path)
+                self._refuse_tables_of_others()
+            self._use_wal()
+            if found != HEAD:
+                self._migrate(found)
+        beside.note_that_it_was_made(self.path)
+        self._file = self._identity()
 
-            self._refuse_unknown(found, known_revisions())
-            if found is not None:
-                self.copy_to(self.path.with_name(f"{self.path.name}.before-{HEAD}"))
-            upgrade(self.engine)
+    def _migrate(self, found: str | None) -> None:
+        # Imported here: alembic costs a third of a second that only a migration should pay.
+        from resonance_zoom.store.migrations import known_revisions, upgrade
+
+        self._refuse_unknown(found, known_revisions())
+        if found is not None:
+            self.copy_to(self.path.with_name(f"{self.path.name}.before-{HEAD}"))
+        upgrade(self.engine)
+
+    def _refuse_tables_of_others(self) -> None:
+        with self.engine.connect() as connection:
+            if connection.execute(text("SELECT 1 FROM sqlite_master")).first() is not None:
+                raise DatabaseUnusable(
+                    f"{self.path} is the database of another program",
+                    remedy="Name another file in DATABASE_URL.",
+                )
+
+    def _identity(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
 
     def require_current(self) -> None:
         """For commands beside the daemon: the database must exist and be of this version."""
@@ -96,7 +163,7 @@ class Store:
                 f"there is no database at {self.path} yet",
                 remedy="Start the campaign first: resonance-zoom run",
             )
-        with _told_plainly(self.path):
+        with self._told_plainly():
             found = self.revision()
         if found is None or found < HEAD:
             raise DatabaseUnusable(
@@ -104,6 +171,7 @@ class Store:
                 remedy="Start the daemon once, it migrates the database: resonance-zoom run",
             )
         self._refuse_unknown(found, [HEAD])
+        self._file = self._identity()
 
     def revision(self) -> str | None:
         """The migration that the database stands at, None for an empty one."""
@@ -114,38 +182,47 @@ class Store:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
     def copy_to(self, target: Path) -> None:
-        """A consistent copy while others read and write (SQLite's online backup)."""
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-        source = sqlite3.connect(self.path)
-        copy = sqlite3.connect(target)
+        """A consistent copy while others read and write (SQLite's online backup).
+
+        It has its name only when it is whole and was read through. Raises DatabaseUnusable.
+        """
+        part = target.with_name(f"{self.path.name}.part")
         try:
-            source.backup(copy)
+            os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+            with closing(self._connect()) as source, closing(sqlite3.connect(part)) as copy:
+                source.backup(copy)
+                sound = copy.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            if not sound:
+                raise self._damaged()
+            part.replace(target)
+        except sqlite3.DatabaseError as error:
+            # Not a trouble of ours for good: it may be the other disk's.
+            raise DatabaseUnusable(
+                f"{target}: {error}", remedy="See that the disk has room and the file is writable."
+            ) from error
         finally:
-            copy.close()
-            source.close()
+            part.unlink(missing_ok=True)
+
+    def scrub(self) -> None:
+        """Leave no byte of what was deleted, in the file or its log. Raises DatabaseBusy."""
+        with self._my_turn(), closing(self._connect()) as connection:
+            try:
+                for pragma in (*_PRAGMAS, "PRAGMA temp_store=MEMORY"):
+                    connection.execute(pragma)
+                connection.execute("VACUUM")
+                checkpoint = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.DatabaseError as error:
+                raise self._plainly(error) from error
+        if checkpoint[0]:  # somebody still reads from the log
+            raise _busy(self.path)
 
     def hold_alone(self) -> None:
         """Take the lock that only one daemon can hold on this database, until `close`.
 
         Raises AlreadyRunning. The lock is the kernel's: it goes with the process, however it ends.
         """
-        if self._lock_file is not None:
-            return
-        path = self.path.with_name(f"{self.path.name}.lock")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode(errors="replace").strip() or "?"
-            os.close(descriptor)
-            raise AlreadyRunning(
-                f"another daemon (process {holder}) already runs on {self.path}",
-                remedy="Stop that one first, or use it: status, log and who work beside it.",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        self._lock_file = descriptor
+        if self._lock_file is None:
+            self._lock_file = beside.lock(self.path)
 
     def close(self) -> None:
         """Give back every connection and the lock."""
@@ -154,19 +231,80 @@ class Store:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def _use_wal(self) -> None:
-        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_MS / 1000)
+    def _refuse_damage(self) -> None:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-        except sqlite3.OperationalError as error:
-            raise _plainly(error, self.path) from error
+            with closing(self._connect()) as connection:
+                sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.path) from error
-        finally:
-            connection.close()
+            raise self._plainly(error) from error
         if not sound:
-            raise _damaged(self.path)
+            raise self._damaged()
+
+    def _use_wal(self) -> None:
+        try:
+            with closing(self._connect()) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.DatabaseError as error:
+            raise self._plainly(error) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        # Once prepared, a file that is gone must not come back as an empty one.
+        mode = "rwc" if self._file is None else "rw"
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            check_same_thread=False,  # the pool lends a connection to one thread at a time
+        )
+        if self._lock_file is None:
+            # Only the daemon tidies the log, in its one writing thread: before SQLite 3.51.3, two
+            # processes that did it at once could damage the file.
+            # https://sqlite.org/wal.html#walresetbug
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+        return connection
+
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        """SQLite's own errors as ours."""
+        if self.lost is not None:
+            raise self.lost
+        try:
+            yield
+        except DatabaseError as error:
+            if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(
+                error.orig, sqlite3.IntegrityError
+            ):
+                raise self._plainly(error.orig) from error
+            raise
+
+    def _plainly(self, error: sqlite3.DatabaseError) -> ResonanceError:
+        """What SQLite says as an error of ours; what no waiting mends is kept in `lost`.
+
+        https://sqlite.org/rescode.html
+        """
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return _busy(self.path)
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            self.lost = self._damaged()
+            return self.lost
+        plain = DatabaseUnusable(
+            f"{self.path}: {error}", remedy="See that the disk has room and the file is writable."
+        )
+        # After a failed fsync nobody knows what the disk holds, and asking again would be told that
+        # all is well: only a new start reads it anew. A full disk is no such thing.
+        if code == sqlite3.SQLITE_IOERR and self._has_room():
+            self.lost = plain
+        return plain
+
+    def _has_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self.path.parent).free > ROOM_TO_WRITE
+        except OSError:
+            return True  # the disk does not even say: that is worse than a full one
+
+    def _damaged(self) -> DatabaseUnusable:
+        return DatabaseUnusable(f"{self.path} is damaged or no database", remedy=beside.RESTORE_IT)
 
     def _refuse_unknown(self, found: str | None, known: list[str]) -> None:
         if found is not None and found not in known:
@@ -176,8 +314,8 @@ class Store:
             )
 
 
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+def _sqlite_engine(url: str, connect: Callable[[], sqlite3.Connection]) -> Engine:
+    engine = create_engine(url, creator=connect)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -193,36 +331,9 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-@contextmanager
-def _told_plainly(path: Path) -> Iterator[None]:
-    """SQLite's own errors as ours."""
-    try:
-        yield
-    except DatabaseError as error:
-        if isinstance(error.orig, sqlite3.IntegrityError):
-            raise
-        if isinstance(error.orig, sqlite3.OperationalError):
-            raise _plainly(error.orig, path) from error
-        if isinstance(error.orig, sqlite3.DatabaseError):
-            raise _damaged(path) from error
-        raise
-
-
-def _plainly(error: sqlite3.OperationalError, path: Path) -> ResonanceError:
-    if "locked" in str(error):
-        return DatabaseBusy(
-            f"another process held {path} for over {BUSY_TIMEOUT_MS // 1000} seconds",
-            remedy="Try again; if it lasts, look for a program that keeps the file open.",
-            retry_after=1,
-        )
-    return DatabaseUnusable(
-        f"{path}: {error}", remedy="See that the disk has room and the file is writable."
-    )
-
-
-def _damaged(path: Path) -> DatabaseUnusable:
-    return DatabaseUnusable(
-        f"{path} is damaged or no database",
-        remedy="Put it aside and restore the newest backup; a new, empty one would write to"
-        " everyone again.",
+def _busy(path: Path) -> DatabaseBusy:
+    return DatabaseBusy(
+        f"another process held {path} for over {BUSY_TIMEOUT_MS // 1000} seconds",
+        remedy="Try again; if it lasts, look for a program that keeps the file open.",
+        retry_after=1,
     )

@@ -58,6 +58,8 @@ REASONS = {
     "erased": "the person's data were erased",
     "not_cancelled": "the meeting takes place after all",
     "meeting_cancelled": "the meeting was called off",
+    "restored": "it may have gone before the database was restored",
+    "adopted": "it may have gone before this database knew the meeting",
     "error": "an unexpected fault",
 }
 _SEEMED_GONE = ("cancelled", "denied", "pending")

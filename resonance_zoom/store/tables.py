@@ -227,3 +227,13 @@ spent = Table(
     Column("token", String(80), primary_key=True),
     Column("at", UtcDateTime, nullable=False),
 )
+
+# Who was erased: digests under a key of each row's own, so that no address can be read here.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("erased_at", UtcDateTime, nullable=False),
+    Column("told_at", UtcDateTime),  # since when the journal says that Zoom still names them
+)

@@ -48,6 +48,8 @@ REASONS = {
     "by_hand": "demandé par l’équipe",
     "dropped_by_hand": "écarté par l’équipe",
     "erased": "les données de la personne ont été effacées",
+    "restored": "il est peut-être parti avant que la base ne soit rétablie d’une sauvegarde",
+    "adopted": "il est peut-être parti avant que cette base ne connaisse la réunion",
     "error": "une erreur inattendue",
 }
 # What somebody has to do: nothing, nothing yet, something.

@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,6 @@ FILTERS = (
 
 def fill(path: Path, lines: int) -> None:
     """Write people and `lines` lines, the newest a minute before NOW."""
-    dice = random.Random(1)  # noqa: S311 — a benchmark, the same each time
     database = sqlite3.connect(path)
     database.execute("PRAGMA synchronous=OFF")
     database.executemany(
@@ -108,28 +107,41 @@ def fill(path: Path, lines: int) -> None:
             for n in range(1, PEOPLE + 1)
         ),
     )  # fmt: skip
+    fill_journal(database, lines, groups=GROUPS, people=PEOPLE)
+    fill_runs(database, RUNS)
+    database.commit()
+    database.close()
+
+
+def fill_journal(
+    database: sqlite3.Connection, lines: int, *, groups: Sequence[str], people: int
+) -> None:
+    """`lines` lines since BEGAN about the registrants 1 to `people`, the same each time."""
+    dice = random.Random(1)  # noqa: S311 — a benchmark, the same each time
     step = (NOW - BEGAN - timedelta(minutes=1)) / lines
     database.executemany(
         "INSERT INTO journal (at, level, kind, focus_group, registrant, message, data)"
         " VALUES (?,?,?,?,?,?,?)",
         (
             (stored(BEGAN + n * step), *made, json.dumps({"seconds": 0.31, "status": 200}))
-            for n, made in enumerate(occurrences(dice, lines))
+            for n, made in enumerate(occurrences(dice, lines, groups=groups, people=people))
         ),
     )
+
+
+def fill_runs(database: sqlite3.Connection, runs: int) -> None:
+    """The runs of two busy jobs, the newest at NOW."""
     database.executemany(
         "INSERT INTO runs (job, started_at, seconds, did) VALUES (?,?,?,?)",
         (
             (("deliver_letters", "watch")[n % 2], stored(NOW - timedelta(seconds=15) * n), 0.1, "")
-            for n in range(RUNS, 0, -1)
+            for n in range(runs, 0, -1)
         ),
     )
-    database.commit()
-    database.close()
 
 
 def occurrences(
-    dice: random.Random, lines: int
+    dice: random.Random, lines: int, *, groups: Sequence[str], people: int
 ) -> Iterator[tuple[str, str, str | None, int | None, str]]:
     """(level, kind, group, person, message) of each line."""
     weights = [weight for _, _, weight, _, _ in USUAL]
@@ -141,8 +153,8 @@ def occurrences(
         yield (
             level,
             kind,
-            dice.choice(GROUPS) if group else None,
-            dice.randint(1, PEOPLE) if person else None,
+            dice.choice(groups) if group else None,
+            dice.randint(1, people) if person else None,
             "what happened, in about as many words as such a line has",
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 import jobs
 from jobs.clock import run_job
@@ -139,17 +139,21 @@ class Tab:
 
 @pytest.fixture
 def open_tab(chromium: Browser, world: World) -> Iterator[Callable[..., Tab]]:
-    """`open_tab(width=NARROW, dark=True)`: a fresh browser window."""
+    """`open_tab(size=NARROW, dark=True)`: a fresh browser window; `bare`: without our own policy."""
     contexts: list[BrowserContext] = []
 
-    def opened(*, size: Any = WIDE, dark: bool = False) -> Tab:
+    def opened(*, size: Any = WIDE, dark: bool = False, bare: bool = False) -> Tab:
         context = chromium.new_context(
-            viewport=size, color_scheme="dark" if dark else "light", locale="fr-FR"
+            viewport=size,
+            color_scheme="dark" if dark else "light",
+            locale="fr-FR",
+            bypass_csp=bare,
         )
         contexts.append(context)
         context.set_default_timeout(5000)
         tab = Tab(context.new_page(), world.at(""))
         tab.page.on("console", lambda said: tab.troubles.append(f"console: {said.text}"))
+        tab.page.on("dialog", lambda dialog: _opened(tab, dialog))
         tab.page.on("pageerror", lambda error: tab.troubles.append(f"error: {error}"))
         tab.page.on(
             "request",
@@ -164,6 +168,11 @@ def open_tab(chromium: Browser, world: World) -> Iterator[Callable[..., Tab]]:
     yield opened
     for context in contexts:
         context.close()
+
+
+def _opened(tab: Tab, dialog: Dialog) -> None:
+    tab.troubles.append(f"dialog: {dialog.message}")
+    dialog.dismiss()
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ FAULT_CLASSES = (
     "second daemon",
     "staff",
     "file edited",
+    "backup restored",
+    "people erased",
 )
 # First days of campaigns: an ordinary one, and both changes of clocks in Europe.
 OPENINGS = (date(2026, 9, 7), date(2026, 10, 13), date(2027, 3, 16), date(2027, 1, 11))
@@ -380,6 +382,24 @@ def _file_edited(rng: random.Random, plan: Plan) -> None:
         plan.acts.append(Act(at + timedelta(minutes=4), "file_moves", group.slug, "0"))
 
 
+def _restored(rng: random.Random, plan: Plan) -> None:
+    """A backup is made; later, a little or days, the service is stopped and goes on from it."""
+    at = moments(rng, plan)
+    back = max(moments(rng, plan), at + timedelta(minutes=rng.choice((3, 60, 60 * 30))))
+    plan.acts.append(Act(at, "backs_up"))
+    plan.acts.append(Act(back, "goes_down"))
+    plan.acts.append(Act(back + timedelta(minutes=2), "restores"))
+    plan.acts.append(Act(back + timedelta(minutes=3), "comes_up"))
+
+
+def _erased(rng: random.Random, plan: Plan) -> None:
+    visits = [act for act in plan.acts if act.what == "registers"]
+    for _ in range(min(2, len(visits))):
+        chosen = rng.choice(visits)
+        at = max(moments(rng, plan), chosen.at + timedelta(minutes=1))
+        plan.acts.append(Act(at, "staff_erases", email=chosen.email))
+
+
 _FAULTS = {
     "webhooks": _webhooks,
     "webhooks down": _webhooks_down,
@@ -399,4 +419,6 @@ _FAULTS = {
     "second daemon": _second_daemon,
     "staff": _staff,
     "file edited": _file_edited,
+    "backup restored": _restored,
+    "people erased": _erased,
 }

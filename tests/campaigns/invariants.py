@@ -167,7 +167,8 @@ def of_an_acknowledgement(play: "Play", said: dict[str, Any]) -> Iterator[str]:
         " AND json_extract(data, '$.event_ts') = ?",
         said["event_ts"],
     )[0][0]
-    if not kept and not noted:
+    registrant = said["payload"]["object"].get("registrant", {})
+    if not kept and not noted and registrant.get("email", "").lower() not in play.erased:
         yield f"I14 {play.clock()}: {said['event']} was answered 200 and is not stored"
 
 
@@ -182,6 +183,7 @@ def at_the_end(play: "Play") -> Iterator[str]:
     yield from _known_as_they_are(play)
     yield from _letters_are_settled(play)
     yield from _nobody_vanished(play)
+    yield from _erased_for_good(play)
     if not play.plan.on:
         yield from _nothing_to_tell(play)
 
@@ -211,16 +213,33 @@ def _no_copies(play: "Play") -> Iterator[str]:
     more: Counter[tuple[str, str]] = Counter()
     seen: set[str] = set()
     for letter in relay.accepted:
-        if letter.message_id in copies or letter.kind not in {"confirmation"}:
+        is_reminder = letter.kind.startswith("reminder-")
+        if letter.message_id in copies or not (is_reminder or letter.kind == "confirmation"):
             continue
-        key = (letter.kind, letter.links[0] if letter.links else "")
+        if letter.recipients[0].lower() in play.erased:
+            continue  # forgotten, so that whoever comes back begins anew
+        meaning = _told(play, letter) if is_reminder else "".join(letter.links[:1])
+        key = (f"{letter.kind} to {letter.recipients[0].lower()}", meaning)
         by_meaning[key] += 1
         if letter.message_id not in seen:
             seen.add(letter.message_id)
-            more[key] += relay.doubts[letter.message_id] + _by_hand(play, letter.message_id)
+            early = letter.kind == _early(play)
+            more[key] += 0 if early else min(1, relay.doubts[letter.message_id])
+            more[key] += _by_hand(play, letter.message_id)
     for key, count in by_meaning.items():
         if count > 1 + more[key]:
             yield f"I1 {key[0]} with {key[1]} was accepted {count} times"
+
+
+def _told(play: "Play", letter: Letter) -> str:
+    """The meeting and the start that a letter speaks of."""
+    text, number = _plain(letter.text), letter.meeting_id or 0
+    told = [
+        str(start)
+        for _, start in play.starts.get(number, [])
+        if _plain(when(start, start + timedelta(hours=2), PARIS)) in text
+    ]
+    return f"{number} {told[-1] if told else ''}"
 
 
 def _early(play: "Play") -> str | None:
@@ -321,6 +340,9 @@ def _known_as_they_are(play: "Play") -> Iterator[str]:
                    default=play.plan.opens)  # fmt: skip
         if _deadline(play, last, timedelta(minutes=45)) > min(meeting.end_time, play.plan.ends):
             continue
+        if any(what == "restored" and began > meeting.end_time - timedelta(minutes=45)
+               for began, _, what in play.bad):  # fmt: skip
+            continue  # nobody asks Zoom any more about a meeting that was over by then
         truth = {(slug, who.email.lower()) for who in meeting.registrants.values() if who.active}
         ours = {pair for pair in known if pair[0] == slug}
         for pair in sorted(truth ^ ours):
@@ -362,18 +384,22 @@ def _letters_are_settled(play: "Play") -> Iterator[str]:
             yield f"I27 letter {number} ({kind}) is still sending"
         if state == "queued" and not trouble:
             yield f"I20 letter {number} ({kind}) is still queued: {reason}"
-        if state == "sent" and not accepted[message_id]:
+        if state == "sent" and message_id and not accepted[message_id]:
             yield f"I20 letter {number} ({kind}) is sent, the relay never had it"
         if state in {"dropped", "failed"} and not reason:
             yield f"I25 letter {number} is {state} without a reason"
         if recoveries > 1 or attempts > 60:
             yield f"I26 letter {number}: {attempts} attempts, {recoveries} recoveries"
+    forgets = play.erased or play.hazards.happened["backup restored"]
     for message_id in accepted:
+        if forgets and message_id not in states:
+            continue
         state = states.get(message_id)
         if state not in {"sent", "in_doubt"} and not doubts[message_id]:
             yield f"I20 {message_id} was accepted, its letter is {state}"
     for was, became, letter in play.memory.fresh("SELECT was, became, letter FROM seen_moves"):
-        if (was, became) not in LEGAL:
+        held = (was, became) == ("queued", "in_doubt") and forgets
+        if (was, became) not in LEGAL and not held:
             yield f"I19 letter {letter} went from {was} to {became}"
 
 
@@ -395,6 +421,25 @@ def _nobody_vanished(play: "Play") -> Iterator[str]:
                     began = datetime.fromtimestamp(event_ts / 1000, UTC)
                     if stay.since < began - timedelta(minutes=11) and left > heard:
                         yield f"I18 {email} of {slug} was said to be gone at {heard}"
+
+
+def _erased_for_good(play: "Play") -> Iterator[str]:
+    """Who was erased and has not come back of their own accord is in no byte, and gets nothing."""
+    for email, at in play.erased.items():
+        for letter in play.memory.relay.accepted:
+            if letter.recipients[0].lower() == email and letter.at > at:
+                back = [who.history[0][0] for who in _people(play) if who.email.lower() == email]
+                if not any(at < came <= letter.at for came in back):
+                    yield f"I24 {email} was erased at {at} and got {letter.kind} at {letter.at}"
+        came_back = any(
+            who.email.lower() == email and who.history[-1][0] > at and who.history[0][0] > at
+            for who in _people(play)
+        )
+        if came_back:
+            continue
+        for path in sorted(play.memory.database.parent.glob("resonance.db*")):
+            if "aside" not in path.name and email.encode() in path.read_bytes().lower():
+                yield f"I24 {email} was erased at {at} and stands in {path.name}"
 
 
 def _nothing_to_tell(play: "Play") -> Iterator[str]:

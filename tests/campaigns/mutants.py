@@ -165,9 +165,9 @@ MUTANTS = (
     _one(
         "two_daemons",
         "nothing keeps a second daemon away",
-        "resonance_zoom/store/engine.py",
-        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
-        "            pass\n",
+        "resonance_zoom/store/beside.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "        pass\n",
     ),
     _one(
         "catchup_late_regs",
@@ -183,6 +183,19 @@ MUTANTS = (
         "resonance_zoom/web/webhooks.py",
         '        return PlainTextResponse("not stored, come again\\n", status_code=503)',
         "        return Response(status_code=200)",
+    ),
+    Mutant(
+        "restore_resends",
+        "after a restore everything that was due since the backup goes again",
+        (
+            Patch(
+                "resonance_zoom/holds.py",
+                "    held = 0\n    for window in _windows(connection):\n"
+                '        until = datetime.fromisoformat(window["until"])\n',
+                "    held = 0\n    for window in []:\n"
+                '        until = datetime.fromisoformat(window["until"])\n',
+            ),
+        ),
     ),
     # ---- beyond the list of the incidents ----
     _one(

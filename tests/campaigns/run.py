@@ -76,4 +76,7 @@ MUST_HAPPEN = (
     "clock jumped",
     "second daemon",
     "resent by staff",
+    "backup restored",
+    "held letter sent",
+    "person erased",
 )

@@ -9,17 +9,18 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 import jobs
 from jobs import Job
-from resonance_zoom import acts, daemon, meetings
+from resonance_zoom import acts, backups, daemon, meetings, privacy, restoring
 from resonance_zoom import service as service_parts
 from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.errors import AlreadyRunning, ResonanceError, ZoomRefused
+from resonance_zoom.mail import french
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.rehearsal.script import Act
 from resonance_zoom.rehearsal.stage import Stage
@@ -31,7 +32,7 @@ from resonance_zoom.zoom import client
 from resonance_zoom.zoom.simulator import SimMeeting
 from resonance_zoom.zoom.simulator.records import SimRegistrant
 from tests.campaigns import invariants
-from tests.campaigns.draw import Plan, Window
+from tests.campaigns.draw import PARIS, Plan, Window
 from tests.campaigns.edges import Crash, Hazards, InMemory, Letter
 
 
@@ -65,7 +66,10 @@ class Play(Stage):
         self._dead = False
         self._again: set[str] = set()  # jobs to be played at their next mark, whatever else
         self._coming_up: datetime | None = None
-        self._later: Act | None = None
+        self._later: list[Act] = []
+        self._backup: Path | None = None
+        self._deciding_until = plan.opens
+        self.erased: dict[str, datetime] = {}  # folded address → when
         self._down_since: datetime | None = None
         self._trouble_since: dict[str, datetime] = {}
         super().__init__(
@@ -128,15 +132,15 @@ class Play(Stage):
 
     def _next(self, acts_to_come: list[Act]) -> datetime:
         now = self.clock()
-        moments = [super()._next(acts_to_come) if not self.skew else now + timedelta(minutes=5)]
+        on_a_mark = now.replace(second=0, microsecond=0) + timedelta(minutes=5)
+        moments = [on_a_mark if self.skew else super()._next(acts_to_come)]
         moments += [window.begins for window in self._windows if window.begins > now]
         moments += [window.ends for window in self.hazards.open]
         if self.skew and acts_to_come:
             moments.append(acts_to_come[-1].at)
         if self._coming_up is not None:
             moments.append(self._coming_up)
-        if self._later is not None:
-            moments.append(self._later.at)
+        moments += [act.at for act in self._later]
         if self.down_from is None:
             settles_at = self._settles_at()
             if settles_at is not None:
@@ -160,8 +164,8 @@ class Play(Stage):
     def _step(self, moment: datetime, acts_to_come: list[Act]) -> None:
         self.clock.time = moment
         self._turn_windows(moment)
-        if self._later is not None and self._later.at <= moment:
-            act, self._later = self._later, None
+        for act in [one for one in self._later if one.at <= moment]:
+            self._later.remove(act)
             self._act(act)
         if self._coming_up is not None and self._coming_up <= moment:
             self._coming_up = None
@@ -388,16 +392,83 @@ class Play(Stage):
             return
         again = replace(act, at=self.clock() + timedelta(minutes=5))
         if self.down_from is not None:
-            self._later = again
+            self._later.append(again)
             return
         try:
             acts.resume(self._desk())
         except ResonanceError:
-            self._later = again
+            self._later.append(again)
             return
         if (since := self._trouble_since.pop("paused", None)) is not None:
             self.bad.append((since, self.clock(), "paused"))
             self._look_closely()
+
+    def _backs_up(self, _act: Act) -> None:
+        if self.down_from is None:
+            self._backup = backups.make(self.service.store, self.file.with_name("backup.db"))
+
+    def _restores(self, _act: Act) -> None:
+        """The newest backup takes the place of the database, while the service is down."""
+        if self._backup is None or self.down_from is None:
+            return
+        store = Store(self.memory.settings.database_url)
+        try:
+            restoring.restore(store, self._backup, self.service_time(), by="Alice")
+        finally:
+            store.close()
+        self.hazards.happened["backup restored"] += 1
+        self.bad.append((self.down_from, self.clock() + timedelta(hours=3), "restored"))
+        self._deciding_until = self.clock() + timedelta(hours=3)
+        self._later.append(Act(self.clock() + timedelta(minutes=10), "staff_decides"))
+
+    def _staff_decides(self, act: Act) -> None:
+        """Of what is held, what the mail server's own log does not show is sent."""
+        if self.clock() < self._deciding_until:
+            self._later.append(replace(act, at=self.clock() + timedelta(minutes=10)))
+        if self.down_from is not None:
+            return
+        for number, kind, email, link, start in self.memory.fresh(
+            "SELECT letters.id, kind, email, join_url, letters.start_at FROM letters"
+            " JOIN registrants ON registrants.id = registrant"
+            " WHERE state = 'in_doubt' AND letters.reason IN ('restored', 'adopted')"
+        ):
+            if self._had(kind, email, link, datetime.fromisoformat(start).replace(tzinfo=UTC)):
+                acts.drop_letter(self._desk(), number)
+            else:
+                acts.resend(self._desk(), number)
+                self.hazards.happened["held letter sent"] += 1
+        self._look_closely()
+
+    def _had(self, kind: str, email: str, link: str | None, start: datetime) -> bool:
+        """Whether the relay's log shows that letter."""
+        says = " ".join(french.when(start, start + timedelta(hours=2), PARIS).split())
+        return any(
+            letter.kind == kind
+            and letter.recipients[0].lower() == email.lower()
+            and (kind != "confirmation" or link in letter.links)
+            and (kind == "confirmation" or says in " ".join(letter.text.split()))
+            for letter in self.memory.relay.accepted
+        )
+
+    def _staff_erases(self, act: Act) -> None:
+        again = replace(act, at=self.clock() + timedelta(minutes=7))
+        if self.down_from is not None:
+            self._later.append(again)
+            return
+        found = self.memory.fresh(
+            "SELECT id FROM registrants WHERE email_folded = ?", act.email.lower()
+        )
+        if not found:
+            return
+        try:
+            privacy.erase(self._desk(), self.service.zoom, found[0][0])
+        except Crash:
+            raise
+        except ResonanceError:
+            self._later.append(again)  # as the page says: try again
+            return
+        self.erased[act.email.lower()] = self.clock()
+        self.hazards.happened["person erased"] += 1
 
     def _staff_resend(self, _act: Act) -> None:
         if self.down_from is not None:

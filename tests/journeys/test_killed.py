@@ -48,6 +48,7 @@ class Program:
         self.zoom = zoom
         self._database = environ["DATABASE_URL"].removeprefix("sqlite:///")
         self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **environ}
+        self._environ["PORT"] = "0"  # nobody calls it, and a free one may be taken meanwhile
         self._where = where
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 import jobs
 from jobs.clock import run_job
-from resonance_zoom import acts
+from resonance_zoom import acts, privacy
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, letters, registrants
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
@@ -196,7 +196,7 @@ def test_the_link_lives_until_the_last_minute_of_the_campaign(
 
 def test_who_was_erased_has_no_page(service: Service, visitor: TestClient, link: str) -> None:
     desk = acts.Desk(service.store, service.campaign, service.now(), "Claire")
-    acts.erase(desk, service.zoom, 1)
+    privacy.erase(desk, service.zoom, 1)
     assert visitor.get(link).status_code == 404
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from resonance_zoom import acts, meetings
+from resonance_zoom import acts, meetings, privacy
 from resonance_zoom.acts import Desk
 from resonance_zoom.errors import NotFound, ResonanceError
 from resonance_zoom.store import sessions
@@ -222,7 +222,8 @@ def _ask_erase(visit: Visit, subject: str) -> Question:
 
 
 def _erase(visit: Visit, subject: str, _value: str) -> str:
-    count = acts.erase(_desk(visit), visit.service.zoom, int(subject))
+    count = privacy.erase(_desk(visit), visit.service.zoom, int(subject))
+    visit.service.wake("back_up_database")
     return f"Données effacées ({count} inscription{'s' if count > 1 else ''})."
 
 

@@ -20,6 +20,8 @@ JOBS = {
     "send_reminders": "la préparation des rappels",
     "deliver_letters": "l’envoi des courriers",
     "watch": "la surveillance du service",
+    "purge_personal_data": "l’effacement des données personnelles",
+    "back_up_database": "la sauvegarde de la base",
 }
 READS_EVERY = timedelta(minutes=10)
 READS_EVERY_WITHOUT_WEBHOOKS = timedelta(minutes=2)

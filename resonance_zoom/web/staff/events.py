@@ -193,6 +193,10 @@ WORDS: Mapping[str, Words] = {
         verdict=DONE,
         family="sync",
     ),
+    "registration.ignored": _words(
+        "Zoom nomme encore une personne dont les données ont été effacées : rien n’en est gardé.",
+        verdict=DONE,
+    ),
     "webhook.received": _words(
         "Zoom annonce : {event}.",
         "Zoom a envoyé une annonce.",
@@ -278,6 +282,12 @@ WORDS: Mapping[str, Words] = {
         "{letters:courrier est|courriers sont} à envoyer : {letter_kind}.",
         "Des courriers sont à envoyer.",
         then="Ils partent l’un après l’autre ; chacun laisse une ligne.",
+    ),
+    "letters.held": _words(
+        "{letters:courrier est retenu|courriers sont retenus} : {reason}.",
+        "Des courriers sont retenus : ils sont peut-être déjà partis.",
+        then="Voyez-les sous « incertains », renvoyez ou écartez chacun ; ou demandez à qui tient"
+        " le service d’en décider pour tous (commande held).",
     ),
     "letters.dropped": _words(
         "{letters:courrier n’a|courriers n’ont} pas pu partir à temps : {letter_kind}.",
@@ -386,6 +396,29 @@ WORDS: Mapping[str, Words] = {
         "{by} corrige une adresse : l’inscription est refaite.", "Une adresse est corrigée."
     ),
     "staff.erase": _words("{by} efface les données d’une personne.", "Données effacées."),
+    "staff.purge": _words(
+        "Toutes les données personnelles sont effacées ; il ne reste que des nombres."
+    ),
+    "staff.close": _words(
+        "{by} clôt la campagne : toutes les données sont effacées, ici et sur Zoom.",
+        "La campagne est close : toutes les données sont effacées, ici et sur Zoom.",
+    ),
+    "staff.backup": _words("{by} fait une sauvegarde.", "Une sauvegarde est faite."),
+    "staff.restore": _words(
+        "{by} rétablit une sauvegarde : {letters:courrier est retenu|courriers sont retenus}.",
+        "Une sauvegarde est rétablie.",
+        then="Les courriers peut-être déjà partis attendent une décision : voyez-les sous"
+        " « incertains ».",
+        verdict=NEEDED,
+    ),
+    "staff.release": _words(
+        "{by} laisse partir {letters:courrier retenu|courriers retenus}.",
+        "Des courriers retenus partent.",
+    ),
+    "staff.drop_held": _words(
+        "{by} écarte {letters:courrier retenu|courriers retenus}.",
+        "Des courriers retenus sont écartés.",
+    ),
     "staff.pause": _words(
         "{by} suspend tous les envois.",
         "Tous les envois sont suspendus.",
@@ -397,6 +430,11 @@ WORDS: Mapping[str, Words] = {
         "Le service démarre ; il était arrêté depuis le {down_from}.", "Le service démarre."
     ),
     "service.stopped": _words("Le service s’arrête."),
+    "backup.made": _words("La base est sauvegardée."),
+    "backup.failed": _words(
+        "La base n’a pas pu être sauvegardée.",
+        then="Souvent le disque est plein ; le service réessaie toutes les heures.",
+    ),
     "clock.held": _words(
         "L’horloge de la machine est douteuse : tous les courriers sont retenus.",
         then="Faites régler l’horloge de la machine ; les courriers repartent d’eux-mêmes ensuite.",

@@ -1,0 +1,239 @@
+"""Every page over real HTTP: `python -m tests.bench.bench_pages [ROUNDS]`.
+
+Fills a database (four groups, 1,000 registrations, 100,000 journal lines), serves the application
+on loopback as the daemon does, signs in as admin with a link, and asks for each page in turn, ROUNDS
+times (30). Prints the middle and the worst time to the first byte, how many times that of
+`/healthz` in the same run, and the size; then the size of each letter as it is sent. Exits with 1
+when the middle of a page is over 50 ms; with `--plans` says what SQLite makes of such a page.
+"""
+
+import http.client
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import event
+
+from resonance_zoom import meetings
+from resonance_zoom.mail.message import message_id
+from resonance_zoom.service import Service
+from resonance_zoom.store import outbox
+from resonance_zoom.web import pages
+from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
+from tests.bench.bench_journal import NOW
+from tests.bench.full_house import LINES, opened
+
+ROUNDS = 30
+SLOW_MS = 50.0
+REFERENCE = "healthz"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass
+class Page:
+    """One address, and what was measured there: milliseconds to the first byte, bytes of body."""
+
+    name: str
+    path: str
+    status: int = 200
+    times: list[float] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def middle(self) -> float:
+        return statistics.median(self.times)
+
+
+def addresses(service: Service) -> list[Page]:
+    """Every page that can be looked at, with something on it."""
+    with service.store.read() as connection:
+        both: Any = connection.exec_driver_sql(  # somebody in two groups, with letters
+            "SELECT max(id) AS id, focus_group, email FROM registrants WHERE status = 'approved'"
+            " GROUP BY email_folded HAVING count(*) = 2 ORDER BY id DESC LIMIT 1"
+        ).one()
+        letter = connection.exec_driver_sql(
+            "SELECT max(id) FROM letters WHERE state = 'failed'"
+        ).scalar()
+    link = service.links.personal(both.id)
+    assert link is not None
+    me = urlsplit(link).path
+    preview = f"/staff/letters/preview/{{}}/{both.id}"
+    return [
+        Page(REFERENCE, "/healthz"),
+        Page("readyz", "/readyz"),
+        Page("metrics", "/metrics"),
+        Page("stylesheet", pages.stylesheet_path()),
+        Page("campaign page", "/"),
+        Page("nowhere", "/nulle-part", 404),
+        Page("personal page", me),
+        Page("personal: calendar", f"{me}/{both.focus_group}.ics"),
+        Page("personal: give up place", f"{me}/withdraw/{both.focus_group}"),
+        Page("personal: data.json", f"{me}/data.json"),
+        Page("sign-in", _path(_invitation(service))),
+        Page("overview", "/staff/"),
+        Page("journal", "/staff/journal"),
+        Page("journal: everything", "/staff/journal?level=all&size=200"),
+        Page("journal: a group's letters", "/staff/journal?kind=letters&group=teletravail"),
+        Page("journal: errors", "/staff/journal?level=error"),
+        Page("journal: a name", "/staff/journal?person=oeuvrard+1"),
+        Page("journal line", f"/staff/journal/{LINES // 2}"),
+        Page("registrants", "/staff/registrants"),
+        Page("registrants: a name", "/staff/registrants?q=martin"),
+        Page("registrants: one person", f"/staff/registrants?q={both.email}"),
+        Page("registrants: CSV", "/staff/registrants.csv"),
+        Page("registrants: XLSX", "/staff/registrants.xlsx"),
+        Page("person", f"/staff/people/{both.id}"),
+        Page("letters", "/staff/letters"),
+        Page("letters: failed", "/staff/letters?state=failed"),
+        Page("letters: a name", "/staff/letters?person=martin"),
+        Page("letter preview", preview.format("confirmation")),
+        Page("letter preview: HTML", preview.format("confirmation") + "/html"),
+        Page("meetings", "/staff/meetings"),
+        Page("ask: send again", f"/staff/act/resend/{letter}"),
+    ]
+
+
+class Browser:
+    """One kept connection, as a browser has it, with the cookie of whoever has signed in."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._headers: dict[str, str] = {}
+
+    def sign_in(self, link: str) -> None:
+        """Press the button behind a staff link."""
+        self._connection.request("POST", _path(link), headers=FORM)
+        answer = self._connection.getresponse()
+        answer.read()
+        assert answer.status == 303, answer.status
+        self._headers["Cookie"] = (answer.getheader("Set-Cookie") or "").partition(";")[0]
+
+    def look(self, page: Page) -> None:
+        """Once more at this page."""
+        began = time.perf_counter()
+        self._connection.request("GET", page.path, headers=self._headers)
+        answer = self._connection.getresponse()
+        page.times.append((time.perf_counter() - began) * 1000)
+        page.size = len(answer.read())
+        assert answer.status == page.status, f"{page.path}: {answer.status}"
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+
+def measure(service: Service, rounds: int, *, with_plans: bool) -> bool:
+    """Print both tables; whether every page came in time."""
+    server = WebServer(make_app(service), host="127.0.0.1", port=0)
+    server.start()
+    browser = Browser(server.port)
+    browser.sign_in(_invitation(service))
+    found = addresses(service)
+    for page in found:  # compiled templates, warm caches: not what is measured here
+        browser.look(page)
+        page.times.clear()
+    for _ in range(rounds):
+        for page in found:
+            browser.look(page)
+    usual = next(page.middle for page in found if page.name == REFERENCE)
+    say(f"{'page':28} {'middle ms':>9} {'worst ms':>8} {'× ' + REFERENCE:>9} {'kB':>7}")
+    for page in found:
+        say(
+            f"{page.name:28} {page.middle:9.1f} {max(page.times):8.1f}"
+            f" {page.middle / usual:9.1f} {page.size / 1000:7.1f}"
+        )
+        if with_plans and page.middle > SLOW_MS:
+            explain(service, browser, page)
+    browser.close()
+    server.stop()
+    return all(page.middle <= SLOW_MS for page in found)
+
+
+def explain(service: Service, browser: Browser, page: Page) -> None:
+    """Each statement of one more look: how often, how long, and SQLite's plan of it."""
+    seen: dict[str, list[Any]] = {}
+
+    def before(_c: Any, _k: Any, statement: str, parameters: Any, _x: Any, _m: bool) -> None:
+        seen.setdefault(statement, [parameters, 0, 0.0])[1] += 1
+        seen[statement][2] -= time.perf_counter()
+
+    def after(_c: Any, _k: Any, statement: str, _p: Any, _x: Any, _m: bool) -> None:
+        seen[statement][2] += time.perf_counter()
+
+    engine = service.store.engine
+    event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "after_cursor_execute", after)
+    browser.look(page)
+    event.remove(engine, "before_cursor_execute", before)
+    event.remove(engine, "after_cursor_execute", after)
+    with service.store.read() as connection:
+        for statement, (parameters, times, seconds) in seen.items():
+            if not statement.lstrip().startswith("SELECT"):
+                continue
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plan = "; ".join(row[3] for row in rows)
+            say(
+                f"    {times} × {seconds * 1000:.1f} ms: {' '.join(statement.split())[:110]}: {plan}"
+            )
+
+
+def letters(service: Service) -> None:
+    """Print how many bytes each letter is, as one and the same registrant gets it."""
+    with service.store.read() as connection:
+        person: Any = connection.exec_driver_sql(
+            "SELECT max(id) AS id, focus_group, email, email_folded, first_name, last_name,"
+            " join_url, episode FROM registrants WHERE status = 'approved'"
+            " GROUP BY email_folded HAVING count(*) = 2 ORDER BY id DESC LIMIT 1"
+        ).one()
+        meeting = meetings.row_in(connection, person.focus_group)
+        others = outbox.others_of(connection, person, service.now())
+    say("")
+    say(f"{'letter':28} {'bytes':>9}")
+    for kind in service.campaign.letter_kinds:
+        whole = service.composer.compose(
+            kind=kind,
+            person=person,
+            meeting=meeting,
+            others=others,
+            told_start=meeting.start_at - timedelta(days=7),
+            message_id=message_id(kind, person.email, domain="example.org"),
+            date=service.now(),
+        )
+        say(f"{kind:28} {len(whole):9,}")
+
+
+def _invitation(service: Service) -> str:
+    return service.links.invitation("A", "admin", now=NOW, ends_at=NOW + timedelta(days=1))
+
+
+def _path(link: str) -> str:
+    return urlsplit(link).path
+
+
+def say(line: str) -> None:
+    """One line of the table."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """The tables, after so many rounds as the command line says."""
+    words = [word for word in sys.argv[1:] if word != "--plans"]
+    rounds = int(words[0]) if words else ROUNDS
+    with tempfile.TemporaryDirectory() as folder:
+        service = opened(Path(folder))
+        good = measure(service, rounds, with_plans="--plans" in sys.argv)
+        letters(service)
+        service.close()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

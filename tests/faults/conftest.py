@@ -1,0 +1,84 @@
+"""What the rooms of faults share: Zoom's calls over HTTP, and a look into the database from outside."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+import jobs
+from jobs.clock import run_job
+from resonance_zoom.service import Service
+from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
+from resonance_zoom.zoom.protocol import sign
+from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
+from tests.conftest import WEBHOOK_SECRET, Clock
+
+
+class ZoomCalls:
+    """Posts registrations of ever new people, signed, and notes who was acknowledged."""
+
+    def __init__(self, port: int, meeting_id: int, clock: Clock) -> None:
+        self.url = f"http://127.0.0.1:{port}/webhooks/zoom"
+        self.meeting_id, self.clock = meeting_id, clock
+        self.told = 0
+        self.acknowledged: set[str] = set()
+
+    def post(self, body: bytes) -> requests.Response:
+        stamp = str(int(self.clock().timestamp()))
+        signature = sign(WEBHOOK_SECRET, stamp, body)
+        headers = {"x-zm-request-timestamp": stamp, "x-zm-signature": signature}
+        return requests.post(self.url, data=body, headers=headers, timeout=30)
+
+    def register(self, first_name: str = "Alice") -> int:
+        self.told += 1
+        number = self.told
+        registrant = {
+            "id": f"r{number}",
+            "email": f"alice{number}@example.org",
+            "first_name": first_name,
+            "status": "approved",
+            "join_url": f"https://zoom.us/w/1?tk={number}",
+        }
+        document = {
+            "event": "meeting.registration_created",
+            "event_ts": int(self.clock.seconds() * 1000) + number,
+            "payload": {"object": {"id": self.meeting_id, "registrant": registrant}},
+        }
+        status = self.post(json.dumps(document).encode()).status_code
+        if status == 200:
+            self.acknowledged.add(f"alice{number}@example.org")
+        return status
+
+    def challenge(self) -> int:
+        body = b'{"event": "endpoint.url_validation", "payload": {"plainToken": "abc"}}'
+        answer = self.post(body)
+        # printf abc | openssl dgst -sha256 -hmac a-webhook-secret-of-32-characters
+        known = "b6aeed845172b53f8a975309b482d778161e21bcbc496c09dbdbb748e75d9a07"
+        assert answer.json()["encryptedToken"] == known
+        return answer.status_code
+
+
+@pytest.fixture
+def meeting(service: Service, zoom: SimulatedZoom) -> SimMeeting:
+    """The first group's meeting, on Zoom."""
+    assert run_job(service, jobs.job("create_meetings")) is None
+    return min(zoom.meetings.values(), key=lambda one: one.start_time)
+
+
+@pytest.fixture
+def zoom_calls(service: Service, meeting: SimMeeting, clock: Clock) -> Iterator[ZoomCalls]:
+    server = WebServer(make_app(service), host="127.0.0.1", port=0)
+    server.start()
+    yield ZoomCalls(server.port, meeting.id, clock)
+    server.stop()
+
+
+def stored(path: Path) -> set[str]:
+    """The addresses of all events, as another program sees them."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return {row[0] for row in connection.execute("SELECT email_folded FROM events")}
