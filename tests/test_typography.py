@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(resonance_zoom.__file__).parent
 LETTERS = ROOT / "config" / "letters"
 LETTER_FILES = sorted(path for path in LETTERS.iterdir() if path.suffix != ".css")
-PAGES = sorted((PACKAGE / "web" / "templates").rglob("*.html"))
+PAGES = sorted(
+    path for room in ("web", "demo") for path in (PACKAGE / room / "templates").rglob("*.html")
+)
 MODULES = sorted(path for room in ("web", "demo") for path in (PACKAGE / room).rglob("*.py"))
 SPACES = ("space", "torn", "hour that may break")  # which `french` sets when the page is made
 JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
