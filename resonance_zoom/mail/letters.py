@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -129,20 +130,20 @@ class LetterRoom:
         return self._templates.render(f"{kind}.{part}", values)
 
     def _problems(self, kind: str) -> Iterator[str]:
-        known = {*_values(_SAMPLE), "subject"}
+        known = {*_values(_sample()), "subject"}
         names = [f"{kind}.{part}" for part in ("subject", "txt", "html")]
         unknown = [line for name in names for line in self._templates.unknown_names(name, known)]
         if unknown:
             yield from unknown
             return
-        for sample in (replace(_SAMPLE, kind=kind), replace(_BARE_SAMPLE, kind=kind)):
+        for sample in (replace(_sample(), kind=kind), replace(_bare_sample(), kind=kind)):
             try:
                 letter = self.render(sample)
             except LetterTemplateError as error:
                 yield error.message
                 return  # the other sample would most likely say the same
             for name, words in zip(names[1:], (letter.text, letter.html), strict=True):
-                if kind not in WITHOUT_LINK and _SAMPLE.join_url not in words:
+                if kind not in WITHOUT_LINK and _sample().join_url not in words:
                     yield f"{name}:1: does not say {{{{ join_url }}}}: nobody could take part"
 
 
@@ -197,48 +198,55 @@ def _meeting(meeting: LetterFields | OtherMeeting, timezone: ZoneInfo) -> dict[s
     }
 
 
-_SAMPLE = LetterFields(
-    kind="confirmation",
-    campaign_name="Campagne",
-    organiser_name="Organisation",
-    organiser_email="contact@example.org",
-    organiser_phone="+33 2 00 00 00 00",
-    title="Rencontre",
-    start=datetime(2021, 2, 9, 8, tzinfo=UTC),
-    end=datetime(2021, 2, 9, 10, tzinfo=UTC),
-    timezone=ZoneInfo("UTC"),
-    first_name="Camille",
-    last_name="Martin",
-    email="camille@example.org",
-    join_url="https://zoom.us/w/1?tk=x",
-    keep_days=30,
-    agenda="Ordre du jour",
-    other_meetings=(
-        OtherMeeting(
-            "Autre rencontre",
-            datetime(2021, 3, 1, 8, tzinfo=UTC),
-            datetime(2021, 3, 1, 10, tzinfo=UTC),
+@cache
+def _sample() -> LetterFields:
+    """A letter with everything in it. Not made at import: a machine may lack its time zones."""
+    return LetterFields(
+        kind="confirmation",
+        campaign_name="Campagne",
+        organiser_name="Organisation",
+        organiser_email="contact@example.org",
+        organiser_phone="+33 2 00 00 00 00",
+        title="Rencontre",
+        start=datetime(2021, 2, 9, 8, tzinfo=UTC),
+        end=datetime(2021, 2, 9, 10, tzinfo=UTC),
+        timezone=ZoneInfo("UTC"),
+        first_name="Camille",
+        last_name="Martin",
+        email="camille@example.org",
+        join_url="https://zoom.us/w/1?tk=x",
+        keep_days=30,
+        agenda="Ordre du jour",
+        other_meetings=(
+            OtherMeeting(
+                "Autre rencontre",
+                datetime(2021, 3, 1, 8, tzinfo=UTC),
+                datetime(2021, 3, 1, 10, tzinfo=UTC),
+            ),
         ),
-    ),
-    personal_url="https://example.org/me/x",
-    was_start=datetime(2021, 2, 2, 8, tzinfo=UTC),
-    was_end=datetime(2021, 2, 2, 10, tzinfo=UTC),
-    dial_in=(DialIn("+33 1 00 00 00 00", "France"),),
-    meeting_number="100 0000 0000",
-    keep_until=date(2021, 4, 1),
-)
-# What is optional left out: a template must do without it.
-_BARE_SAMPLE = replace(
-    _SAMPLE,
-    organiser_phone=None,
-    first_name="",
-    last_name="",
-    agenda="",
-    other_meetings=(),
-    personal_url=None,
-    was_start=None,
-    was_end=None,
-    dial_in=(),
-    meeting_number="",
-    keep_until=None,
-)
+        personal_url="https://example.org/me/x",
+        was_start=datetime(2021, 2, 2, 8, tzinfo=UTC),
+        was_end=datetime(2021, 2, 2, 10, tzinfo=UTC),
+        dial_in=(DialIn("+33 1 00 00 00 00", "France"),),
+        meeting_number="100 0000 0000",
+        keep_until=date(2021, 4, 1),
+    )
+
+
+@cache
+def _bare_sample() -> LetterFields:
+    """What is optional left out: a template must do without it."""
+    return replace(
+        _sample(),
+        organiser_phone=None,
+        first_name="",
+        last_name="",
+        agenda="",
+        other_meetings=(),
+        personal_url=None,
+        was_start=None,
+        was_end=None,
+        dial_in=(),
+        meeting_number="",
+        keep_until=None,
+    )

@@ -82,6 +82,8 @@ def rehearse(
     campaign = load_campaign(campaign_file)
     folder = out or OUT
     try:
+        if out is None:  # the folder of the real service as well: for nobody else's eyes
+            OUT.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResonanceError(

@@ -60,7 +60,8 @@ def look_at(tab: Tab, pages: Iterator[tuple[str, str]], folder: Path | None, loo
         tab.troubles = [t for t in tab.troubles if "the server responded with a status" not in t]
         tab.check()
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             tab.page.screenshot(path=folder / f"{name}-{look}.png", full_page=True)
 
 

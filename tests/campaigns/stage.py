@@ -175,12 +175,12 @@ class Play(Stage):
             self._note_start(meeting)
 
     def _tick(self, now: datetime) -> None:
-        try:
-            super()._tick(now)
-        except Crash:
-            self._dies()
+        if not self._dead:
+            try:
+                super()._tick(now)
+            except Crash:
+                self._dies()
         if self._dead:
-            self._dead = False
             self._fall()
 
     def _run(self, job: Job) -> str | None:
@@ -231,6 +231,7 @@ class Play(Stage):
         self.memory.disconnect()
 
     def _fall(self) -> None:
+        self._dead = False
         self.service.close()
         self.down_from = self._down_since = self.clock()
         self._woken.clear()
@@ -324,6 +325,9 @@ class Play(Stage):
             self._look_closely()
         try:
             getattr(self, f"_{act.what}")(act)
+        except Crash:  # staff asked for something, and the process died over it
+            self._dies()
+            self._fall()
         except (ResonanceError, KeyError) as refusal:
             self.refusals.append((act, str(refusal)))
 
@@ -462,8 +466,6 @@ class Play(Stage):
             return
         try:
             privacy.erase(self._desk(), self.service.zoom, found[0][0])
-        except Crash:
-            raise
         except ResonanceError:
             self._later.append(again)  # as the page says: try again
             return
