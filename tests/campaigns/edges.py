@@ -174,6 +174,7 @@ class Relay:
         self.begins = begins  # told of every conversation before anything is accepted
         self.accepted: list[Letter] = []
         self.doubts: Counter[str] = Counter()  # Message-ID → how often nobody could know
+        self.doubted: list[Letter] = []
 
     def ready(self) -> None:
         window = next((one for one in self.hazards.open if one.kind == "unreachable"), None)
@@ -199,6 +200,7 @@ class Relay:
         self._die("mail after", letter)
         if self.hazards.by_rate("answer lost"):
             self.doubts[letter.message_id] += 1
+            self.doubted.append(letter)
             raise MailInDoubt("the letter was sent, the answer was lost: reset")
         return Accepted(f"250 OK: letter {len(self.accepted)}")
 
@@ -207,6 +209,7 @@ class Relay:
             self.hazards.point(point)
         except (Crash, MailInDoubt):
             self.doubts[letter.message_id] += 1
+            self.doubted.append(letter)
             raise
 
     def _refuse(self, kind: str) -> None:

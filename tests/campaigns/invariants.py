@@ -146,13 +146,22 @@ def _at_the_right_time(
     reminders = {window.kind: window for window in windows_of(play, told[-1])}
     if (window := reminders.get(letter.kind)) is None:
         return
-    by_hand = _by_hand(play, letter.message_id)
+    by_hand = play.by_hand[letter.message_id] or _is_copy(play, letter)
     if now < window.due - tolerance:
         yield f"I7 {now}: {letter.kind} before {window.due}"
     if now > window.until + tolerance and not by_hand:
         yield f"I9 {now}: {letter.kind} after {window.until}"
-    if person.history[0][0] > window.due + tolerance:
+    if person.history[0][0] > window.due + tolerance and not by_hand:
         yield f"I4 {now}: {letter.kind} due {window.due} to who came at {person.history[0][0]}"
+
+
+def _is_copy(play: "Play", letter: Letter) -> bool:
+    """Whether staff asked for a letter again that had left."""
+    found = play.memory.fresh(
+        "SELECT 1 FROM letters WHERE message_id = ? AND occasion LIKE '% copy %'",
+        letter.message_id,
+    )
+    return bool(found)
 
 
 def of_an_acknowledgement(play: "Play", said: dict[str, Any]) -> Iterator[str]:
@@ -206,7 +215,7 @@ def _no_copies(play: "Play") -> Iterator[str]:
     for message_id, count in by_id.items():
         # Once more where nobody can do without it, and never an early reminder.
         again = 0 if kinds[message_id] == _early(play) else min(1, relay.doubts[message_id])
-        allowed = 1 + again + _by_hand(play, message_id)
+        allowed = 1 + again + play.by_hand[message_id]
         if count > allowed:
             yield f"I1 {message_id} was accepted {count} times, {allowed} allowed"
     by_meaning: Counter[tuple[str, str]] = Counter()
@@ -225,7 +234,7 @@ def _no_copies(play: "Play") -> Iterator[str]:
             seen.add(letter.message_id)
             early = letter.kind == _early(play)
             more[key] += 0 if early else min(1, relay.doubts[letter.message_id])
-            more[key] += _by_hand(play, letter.message_id)
+            more[key] += play.by_hand[letter.message_id]
     for key, count in by_meaning.items():
         if count > 1 + more[key]:
             yield f"I1 {key[0]} with {key[1]} was accepted {count} times"
@@ -248,23 +257,14 @@ def _early(play: "Play") -> str | None:
     return f"reminder-{days[-1]}" if len(days) > 1 else None
 
 
-def _by_hand(play: "Play", message_id: str) -> int:
-    """How often staff asked for this very letter again."""
-    found = play.memory.fresh(
-        "SELECT count(*) FROM journal JOIN letters ON letters.id ="
-        " json_extract(journal.data, '$.letter') WHERE journal.kind = 'staff.resend'"
-        " AND letters.message_id = ?",
-        message_id,
-    )
-    return int(found[0][0])
-
-
 def _everybody_got_theirs(play: "Play") -> Iterator[str]:
     accepted = play.memory.relay.accepted
     for meeting in play.zoom.meetings.values():
         starts = play.starts.get(meeting.id, [])
         for person in meeting.registrants.values():
             for stay in _stays_of(person):
+                if _erased_since(play, stay.email, stay.since):
+                    continue
                 theirs = [one for one in accepted if stay.join_url in one.links]
                 yield from _confirmed(play, meeting, stay, theirs)
                 yield from _reminded(play, starts, stay, theirs)
@@ -295,9 +295,20 @@ def _reminded(
             present = stay.since <= window.due and (stay.until is None or stay.until > by)
             if not present or by > min(window.until, until):
                 continue
+            if window.kind == _early(play) and any(
+                one.kind == window.kind and stay.join_url in one.links
+                for one in play.memory.relay.doubted
+            ):
+                continue  # nobody can know whether it left: it waits for staff, and is shown
             if not any(one.kind == window.kind and begins <= one.at <= by for one in theirs):
                 at = [str(one.at) for one in theirs if one.kind == window.kind]
                 yield f"I3 {stay.email}: no {window.kind} from {begins} to {by}, {at or 'none'}"
+
+
+def _erased_since(play: "Play", email: str, since: datetime) -> bool:
+    """A registration that Zoom's lagging list hid from the erasure stays there, and is ignored."""
+    at = play.erased.get(email.lower())
+    return at is not None and at >= since
 
 
 def _deadline(play: "Play", since: datetime, need: timedelta) -> datetime:
@@ -345,7 +356,10 @@ def _known_as_they_are(play: "Play") -> Iterator[str]:
             continue  # nobody asks Zoom any more about a meeting that was over by then
         truth = {(slug, who.email.lower()) for who in meeting.registrants.values() if who.active}
         ours = {pair for pair in known if pair[0] == slug}
+        came = {(slug, who.email.lower()): who.create_time for who in meeting.registrants.values()}
         for pair in sorted(truth ^ ours):
+            if pair in came and _erased_since(play, pair[1], came[pair]):
+                continue
             yield f"I16 {pair} is {'not ' if pair in truth else ''}known here"
     with play.service.store.read() as connection:
         yield from _follows_from_events(connection)

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,13 @@ from jobs import Job
 from resonance_zoom import acts, backups, daemon, meetings, privacy, restoring
 from resonance_zoom import service as service_parts
 from resonance_zoom.campaign_file import load_campaign
-from resonance_zoom.errors import AlreadyRunning, ResonanceError, ZoomRefused
+from resonance_zoom.errors import (
+    AlreadyRunning,
+    DatabaseBusy,
+    DatabaseUnusable,
+    ResonanceError,
+    ZoomRefused,
+)
 from resonance_zoom.mail import french
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.rehearsal.script import Act
@@ -68,7 +75,8 @@ class Play(Stage):
         self._coming_up: datetime | None = None
         self._later: list[Act] = []
         self._backup: Path | None = None
-        self._deciding_until = plan.opens
+        self._restored = False
+        self.by_hand: Counter[str] = Counter()  # Message-ID → how often staff asked for it again
         self.erased: dict[str, datetime] = {}  # folded address → when
         self._down_since: datetime | None = None
         self._trouble_since: dict[str, datetime] = {}
@@ -171,6 +179,8 @@ class Play(Stage):
             self._coming_up = None
             self._comes_up(Act(moment, "comes_up"))
         super()._step(moment, acts_to_come)
+        if self._restored and not any(act.what == "staff_decides" for act in self._later):
+            self._look_at_what_is_held()
         for meeting in self.zoom.meetings.values():
             self._note_start(meeting)
 
@@ -422,25 +432,36 @@ class Play(Stage):
             store.close()
         self.hazards.happened["backup restored"] += 1
         self.bad.append((self.down_from, self.clock() + timedelta(hours=3), "restored"))
-        self._deciding_until = self.clock() + timedelta(hours=3)
-        self._later.append(Act(self.clock() + timedelta(minutes=10), "staff_decides"))
+        self._restored = True
+
+    def _look_at_what_is_held(self) -> None:
+        """Staff read the alert, and decide within ten minutes."""
+        if self.memory.fresh("SELECT 1 FROM letters WHERE state = 'in_doubt' AND reason IN"
+                             " ('restored', 'adopted') LIMIT 1"):  # fmt: skip
+            self._later.append(Act(self.clock() + timedelta(minutes=8), "staff_decides"))
 
     def _staff_decides(self, act: Act) -> None:
         """Of what is held, what the mail server's own log does not show is sent."""
-        if self.clock() < self._deciding_until:
-            self._later.append(replace(act, at=self.clock() + timedelta(minutes=10)))
         if self.down_from is not None:
+            self._later.append(replace(act, at=self.clock() + timedelta(minutes=10)))
             return
         for number, kind, email, link, start in self.memory.fresh(
             "SELECT letters.id, kind, email, join_url, letters.start_at FROM letters"
             " JOIN registrants ON registrants.id = registrant"
             " WHERE state = 'in_doubt' AND letters.reason IN ('restored', 'adopted')"
         ):
-            if self._had(kind, email, link, datetime.fromisoformat(start).replace(tzinfo=UTC)):
+            had = self._had(kind, email, link, datetime.fromisoformat(start).replace(tzinfo=UTC))
+            if not had:
+                try:
+                    acts.resend(self._desk(), number)
+                except (DatabaseUnusable, DatabaseBusy):
+                    return
+                except ResonanceError:
+                    had = True  # cannot go any more
+                else:
+                    self.hazards.happened["held letter sent"] += 1
+            if had:
                 acts.drop_letter(self._desk(), number)
-            else:
-                acts.resend(self._desk(), number)
-                self.hazards.happened["held letter sent"] += 1
         self._look_closely()
 
     def _had(self, kind: str, email: str, link: str | None, start: datetime) -> bool:
@@ -476,11 +497,13 @@ class Play(Stage):
         if self.down_from is not None:
             return
         found = self.memory.fresh(
-            "SELECT id FROM letters WHERE state IN ('sent', 'failed', 'in_doubt') ORDER BY id"
+            "SELECT id, message_id FROM letters WHERE state IN ('sent', 'failed', 'in_doubt')"
+            " ORDER BY id"
         )
         if found:
-            number = found[len(found) // 2][0]
+            number, message_id = found[len(found) // 2]
             acts.resend(self._desk(), number)
+            self.by_hand[message_id or ""] += 1
             self.hazards.happened["resent by staff"] += 1
 
     def _has_work(self, job: Job, now: datetime) -> bool:
