@@ -72,6 +72,8 @@ def sweep(service: Service, meeting: Any, *, gone_is_agreed: bool = False) -> Sw
         )
     if found.owed:
         service.wake("deliver_letters")
+    if meeting.state == meetings.MISSING:
+        service.wake("create_meetings")  # it has registrants again: letters need not wait an hour
     return found
 
 

@@ -136,6 +136,25 @@ def test_a_deleted_meeting_is_missing_after_a_second_look_and_never_made_again(
     assert len(zoom.meetings) == 2
 
 
+def test_a_missing_meeting_that_is_there_again_is_found_by_the_next_sweep(
+    service: Service, zoom: SimulatedZoom, meeting: SimMeeting
+) -> None:
+    zoom.delete_meeting(meeting.id)
+    run(service, "create_meetings", "create_meetings")
+    woken: list[str] = []
+    service.wake = woken.append
+    run(service, "sync_registrants")
+    assert woken == ["create_meetings"]  # the sweep lacked it, too
+    zoom.recover_meeting(meeting.id)
+    woken.clear()
+    run(service, "sync_registrants")
+    assert woken == ["create_meetings"]
+    run(service, "create_meetings")
+    woken.clear()
+    run(service, "sync_registrants")
+    assert woken == []
+
+
 def test_a_date_in_the_past_is_never_created(
     service: Service, zoom: SimulatedZoom, clock: Clock
 ) -> None:

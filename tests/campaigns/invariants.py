@@ -146,7 +146,7 @@ def _at_the_right_time(
     reminders = {window.kind: window for window in windows_of(play, told[-1])}
     if (window := reminders.get(letter.kind)) is None:
         return
-    by_hand = play.by_hand[letter.message_id] or _is_copy(play, letter)
+    by_hand = _is_by_hand(play, letter)
     if now < window.due - tolerance:
         yield f"I7 {now}: {letter.kind} before {window.due}"
     if now > window.until + tolerance and not by_hand:
@@ -155,13 +155,12 @@ def _at_the_right_time(
         yield f"I4 {now}: {letter.kind} due {window.due} to who came at {person.history[0][0]}"
 
 
-def _is_copy(play: "Play", letter: Letter) -> bool:
-    """Whether staff asked for a letter again that had left."""
+def _is_by_hand(play: "Play", letter: Letter) -> bool:
+    """Whether staff asked for this letter."""
     found = play.memory.fresh(
-        "SELECT 1 FROM letters WHERE message_id = ? AND occasion LIKE '% copy %'",
-        letter.message_id,
+        "SELECT id, occasion FROM letters WHERE message_id = ?", letter.message_id
     )
-    return bool(found)
+    return any(number in play.resent or " copy " in occasion for number, occasion in found)
 
 
 def of_an_acknowledgement(play: "Play", said: dict[str, Any]) -> Iterator[str]:

@@ -53,6 +53,7 @@ class Room(LetterRoom):
 ROOM = Room(list(SHIPPED_LETTERS))
 _EMPTY: list[Path] = []  # a migrated database with nothing in it
 BOOT_AGAIN = timedelta(seconds=10)
+UNTIL_COMPARED = timedelta(minutes=65)  # meetings are compared every hour if nobody tells us
 
 
 class Play(Stage):
@@ -76,6 +77,7 @@ class Play(Stage):
         self._later: list[Act] = []
         self._backup: Path | None = None
         self._restored = False
+        self.resent: set[int] = set()  # letters that staff asked for again
         self.by_hand: Counter[str] = Counter()  # Message-ID → how often staff asked for it again
         self.erased: dict[str, datetime] = {}  # folded address → when
         self._down_since: datetime | None = None
@@ -218,7 +220,7 @@ class Play(Stage):
             self.hazards.open.remove(window)
             self._end(window)
             self.bad.append((window.begins, window.ends, window.what))
-            self._look_closely()
+            self._watch_until = now + UNTIL_COMPARED
 
     def _begin(self, window: Window) -> None:
         if window.what == "zoom":
@@ -362,21 +364,21 @@ class Play(Stage):
             return
         self.zoom.edit_meeting(meeting.id, start_time=start)
         self.hazards.happened["moved on zoom"] += 1
-        self._look_closely()
+        self._watch_until = self.clock() + UNTIL_COMPARED
 
     def _is_deleted_on_zoom(self, act: Act) -> None:
         meeting = self._meeting(act.group)
         self._deleted_at = self.clock()
         self.zoom.delete_meeting(meeting.id)
         self.hazards.happened["deleted on zoom"] += 1
-        self._look_closely()
+        self._watch_until = self.clock() + UNTIL_COMPARED
 
     def _is_recovered_on_zoom(self, act: Act) -> None:
         meeting = self._meeting(act.group)
         if meeting.deleted:
             self.zoom.recover_meeting(meeting.id)
             self.bad.append((self._deleted_at, self.clock(), "deleted on zoom"))
-        self._look_closely()
+        self._watch_until = self.clock() + UNTIL_COMPARED
 
     def _tokens_expire(self, _act: Act) -> None:
         self.zoom.faults.expire_tokens()
@@ -433,6 +435,9 @@ class Play(Stage):
         self.hazards.happened["backup restored"] += 1
         self.bad.append((self.down_from, self.clock() + timedelta(hours=3), "restored"))
         self._restored = True
+        # A pause is restored as well; somebody ends it once they have looked.
+        self._trouble_since.setdefault("paused", self.clock())
+        self._later.append(Act(self.clock() + timedelta(minutes=5), "staff_resume"))
 
     def _look_at_what_is_held(self) -> None:
         """Staff read the alert, and decide within ten minutes."""
@@ -453,7 +458,7 @@ class Play(Stage):
             had = self._had(kind, email, link, datetime.fromisoformat(start).replace(tzinfo=UTC))
             if not had:
                 try:
-                    acts.resend(self._desk(), number)
+                    self.resent.add(acts.resend(self._desk(), number))
                 except (DatabaseUnusable, DatabaseBusy):
                     return
                 except ResonanceError:
@@ -504,6 +509,7 @@ class Play(Stage):
             number, message_id = found[len(found) // 2]
             acts.resend(self._desk(), number)
             self.by_hand[message_id or ""] += 1
+            self.resent.add(number)
             self.hazards.happened["resent by staff"] += 1
 
     def _has_work(self, job: Job, now: datetime) -> bool:
