@@ -276,6 +276,8 @@ def _confirmed(
     here = stay.until is None or stay.until > by
     if not here or by > meeting.start_time - timedelta(hours=1) or by > play.plan.ends:
         return
+    if _waits_for_staff(play, "confirmation", stay):
+        return
     if not any(one.kind == "confirmation" and one.at <= by for one in theirs):
         late = [one.at for one in theirs if one.kind == "confirmation"]
         yield f"I2 {stay.email} registered {stay.since}: no confirmation by {by}, {late or 'none'}"
@@ -294,14 +296,18 @@ def _reminded(
             present = stay.since <= window.due and (stay.until is None or stay.until > by)
             if not present or by > min(window.until, until):
                 continue
-            if window.kind == _early(play) and any(
-                one.kind == window.kind and stay.join_url in one.links
-                for one in play.memory.relay.doubted
-            ):
-                continue  # nobody can know whether it left: it waits for staff, and is shown
+            if _waits_for_staff(play, window.kind, stay):
+                continue
             if not any(one.kind == window.kind and begins <= one.at <= by for one in theirs):
                 at = [str(one.at) for one in theirs if one.kind == window.kind]
                 yield f"I3 {stay.email}: no {window.kind} from {begins} to {by}, {at or 'none'}"
+
+
+def _waits_for_staff(play: "Play", kind: str, stay: Stay) -> bool:
+    """Nobody can know whether it left, and it has no recovery (left): it is shown, and waits."""
+    used_up = kind == _early(play) or play.hazards.happened["backup restored"]
+    doubted = [one for one in play.memory.relay.doubted if one.kind == kind]
+    return bool(used_up) and any(stay.join_url in one.links for one in doubted)
 
 
 def _erased_since(play: "Play", email: str, since: datetime) -> bool:
