@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from resonance_zoom import meetings, notices, registrations
 from resonance_zoom.campaign import CANCELLED, WITHDRAWN, Campaign
-from resonance_zoom.errors import NotFound, ResonanceError, ZoomNotFound
+from resonance_zoom.errors import MailRefused, NotFound, ResonanceError, ZoomError, ZoomNotFound
+from resonance_zoom.mail.addresses import plain_address
 from resonance_zoom.store import journal, outbox, people
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import letters, registrants
 
 ANY_STATUS = frozenset({CANCELLED, WITHDRAWN})  # letters for those who hold no place any more
+HOLDS_A_PLACE = frozenset({"approved", "pending"})
 
 
 class RegistrantDesk(Protocol):
@@ -65,12 +67,14 @@ def letter(connection: Connection, number: int) -> Any:
 def resend(desk: Desk, number: int) -> int:
     """Queue a letter again; a sent one as a copy of its own. Returns the number that will go.
 
-    Raises ResonanceError when it is under way already, the person holds no place, or the meeting is
-    over; NotFound.
+    Raises ResonanceError when it, or a copy of it, is under way already, the person holds no place,
+    or the meeting is over; NotFound, also for who was erased.
     """
     with desk.store.write() as connection:
         row = letter(connection, number)
         person = registrant(connection, row.registrant)
+        if not person.email:
+            raise NotFound(f"the person of letter {number} was erased")
         until = _end_of(connection, desk.campaign, row.focus_group)
         if person.status != "approved" and row.kind not in ANY_STATUS:
             raise ResonanceError(
@@ -98,10 +102,30 @@ def _queue_again(connection: Connection, desk: Desk, row: Any, until: datetime) 
         raise ResonanceError(
             f"letter {row.id} is {row.state} already", remedy="See: resonance-zoom letters"
         )
+    if (copy := _copy_under_way(connection, row)) is not None:
+        raise ResonanceError(
+            f"letter {copy}, a copy of letter {row.id}, is under way already",
+            remedy="See: resonance-zoom letters",
+        )
     if row.state != "sent":
         outbox.by_hand(connection, row.id, now=desk.now, worth_until=until, detail=detail)
         return int(row.id)
     return outbox.copy_by_hand(connection, row, now=desk.now, worth_until=until, detail=detail)
+
+
+def _copy_under_way(connection: Connection, row: Any) -> int | None:
+    """The number of a letter that says the same to the same person and has not left yet."""
+    first = row.occasion.partition(" copy ")[0]
+    found = select(letters.c.id).where(
+        letters.c.registrant == row.registrant,
+        letters.c.kind == row.kind,
+        or_(
+            letters.c.occasion == first,
+            letters.c.occasion.startswith(f"{first} copy ", autoescape=True),
+        ),
+        letters.c.state.in_((outbox.QUEUED, outbox.SENDING)),
+    )
+    return connection.execute(found.limit(1)).scalar()
 
 
 def _end_of(connection: Connection, campaign: Campaign, slug: str) -> datetime:
@@ -141,13 +165,16 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
     with desk.store.read() as connection:
         person = registrant(connection, number)
         meeting: Any = meetings.row_in(connection, person.focus_group)
-    if person.status not in {"approved", "pending"}:
-        raise NotFound(
-            f"no place is held in {person.focus_group}",
-            remedy=f"See: resonance-zoom registrants --focus-group {person.focus_group}",
-        )
-    known = _delete_at_zoom(zoom, meeting, person)
+    _refuse_without_place(person)
+    try:
+        known = _delete_at_zoom(zoom, meeting, person)
+    except ZoomError:
+        with desk.store.read() as connection:  # refused, because someone got there first?
+            _refuse_without_place(registrant(connection, number))
+        raise
     with desk.store.write() as connection:
+        if not registrant(connection, number).email:
+            raise NotFound(f"registrant {number} was erased meanwhile")
         registrations.withdrawn(connection, person, meeting, desk.campaign, desk.now)
         if receipt:
             notices.owe_receipt(connection, person, meeting, desk.now)
@@ -161,6 +188,14 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
     return known
 
 
+def _refuse_without_place(person: Any) -> None:
+    if person.status not in HOLDS_A_PLACE:
+        raise NotFound(
+            f"no place is held in {person.focus_group}",
+            remedy=f"See: resonance-zoom registrants --focus-group {person.focus_group}",
+        )
+
+
 def _delete_at_zoom(zoom: RegistrantDesk, meeting: Any, person: Any) -> bool:
     if meeting is None or meeting.zoom_meeting_id is None or not person.registrant_id:
         return False
@@ -171,21 +206,22 @@ def _delete_at_zoom(zoom: RegistrantDesk, meeting: Any, person: Any) -> bool:
     return True
 
 
-def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -> None:
+def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -> bool:
     """Register a person under the right address and give up the wrong one.
 
     Zoom changes no address, so this is a new registration with a link of its own: it is made first,
-    and what it tells us comes back as a webhook, or with the next sweep. Raises ResonanceError for
-    an address that is the same or in use, ZoomError when Zoom refuses.
+    and what it tells us comes back as a webhook, or with the next sweep. False: it was made, but
+    Zoom did not let the wrong one go. Raises ResonanceError for an address that is none, the same
+    or in use, and for a meeting that is over or not there; ZoomError when Zoom refuses; NotFound
+    for who was erased. Then nothing has changed.
     """
     with desk.store.read() as connection:
         person = registrant(connection, number)
         meeting: Any = meetings.row_in(connection, person.focus_group)
         other: Any = people.person(connection, person.focus_group, people.fold(email))
-    if people.fold(email) == person.email_folded:
-        raise ResonanceError("this is the address that is known already")
-    if other is not None and other.status in {"approved", "pending"}:
-        raise ResonanceError("somebody is registered under this address already")
+    _refuse_address(person, other, email)
+    if meeting is None or meeting.zoom_meeting_id is None or meeting.end_at <= desk.now:
+        raise ResonanceError("the meeting is over, or not on Zoom: nobody can be registered")
     zoom.add_registrant(
         meeting.zoom_meeting_id,
         email=email,
@@ -200,8 +236,28 @@ def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -
             focus_group=person.focus_group,
             registrant=person.id,
         )
-    if person.status in {"approved", "pending"}:
+    if person.status not in HOLDS_A_PLACE:
+        return True
+    try:
         give_up_place(desk, zoom, number, receipt=False)
+    except NotFound:
+        return True  # somebody else gave it up meanwhile
+    except ZoomError:
+        return False
+    return True
+
+
+def _refuse_address(person: Any, other: Any, email: str) -> None:
+    if not person.email:
+        raise NotFound(f"registrant {person.id} was erased")
+    try:
+        plain_address(email)
+    except MailRefused as error:
+        raise ResonanceError(f"no letter could go to this address: {error.message}") from error
+    if people.fold(email) == person.email_folded:
+        raise ResonanceError("this is the address that is known already")
+    if other is not None and other.status in HOLDS_A_PLACE:
+        raise ResonanceError("somebody is registered under this address already")
 
 
 def pause(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from resonance_zoom.acts import Desk, RegistrantDesk, registrant
 from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import DatabaseBusy, NotFound, ResonanceError, ZoomNotFound, ZoomRefused
 from resonance_zoom.mail import maildir
-from resonance_zoom.store import erasure, journal, people
+from resonance_zoom.store import erasure, journal, people, sessions
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import events, letters, registrants
 from resonance_zoom.store.tables import journal as lines
@@ -86,6 +86,7 @@ def erase(desk: Desk, zoom: ErasingDesk, number: int) -> int:
                 focus_group=row.focus_group,
                 registrant=row.id,
             )
+        sessions.unsay(connection)
         erasure.bury(connection, people.fold(email), desk.now)
         journal.remember(connection, LEFTOVERS, {"copies": False})
         journal.forget(connection, backups.BACKED_UP)
@@ -164,6 +165,7 @@ def purge(desk: Desk) -> dict[str, int]:
 
 def _forget_everybody(connection: Connection, desk: Desk) -> dict[str, int]:
     erased = erasure.forget_everybody(connection, desk.now)
+    sessions.unsay(connection)
     journal.remember(connection, LEFTOVERS, {"copies": True})
     journal.forget(connection, backups.BACKED_UP)
     return erased

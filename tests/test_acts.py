@@ -1,5 +1,6 @@
 """What staff and registrants may do: each act does what it says, once, and is in the journal."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,34 @@ def test_an_address_in_use_is_refused(service: Service, zoom: SimulatedZoom, ali
         acts.correct_address(desk(service), service.zoom, alice, "ALICE@example.org")
 
 
+def test_the_address_of_somebody_registered_is_refused_until_they_leave(
+    service: Service, zoom: SimulatedZoom, meeting: SimMeeting, alice: int
+) -> None:
+    zoom.register(meeting.id, email="bob@example.org", first_name="Bob")
+    run(service, "sync_registrants")
+    with pytest.raises(ResonanceError, match="somebody is registered under this address"):
+        acts.correct_address(desk(service), service.zoom, alice, "Bob@example.org")
+    (bob,) = [row for row in rows(service, registrants) if row.id != alice]
+    acts.give_up_place(desk(service), service.zoom, bob.id, receipt=False)
+    assert acts.correct_address(desk(service), service.zoom, alice, "Bob@example.org")
+
+
+def test_a_meeting_called_off_is_told_also_to_who_waits_for_approval(
+    service: Service, alice: int, campaign_file: Path, mail_server: MailServer, clock: Clock
+) -> None:
+    with service.store.write() as connection:
+        connection.execute(registrants.update().values(status="pending"))
+    text = campaign_file.read_text("utf-8")
+    campaign_file.write_text(
+        text.replace('slug = "teletravail"', 'slug = "teletravail"\ncancelled = true'), "utf-8"
+    )
+    run(service, "watch", "create_meetings")
+    clock.move(minutes=11)
+    run(service, "create_meetings", "deliver_letters")
+    kinds = [one.kind for one in mail_server.to("alice@example.org")]
+    assert kinds == ["confirmation", "cancelled"]
+
+
 def test_erasing_leaves_no_byte_of_a_person_but_the_counts(
     service: Service, zoom: SimulatedZoom, meeting: SimMeeting, alice: int, mail_server: MailServer
 ) -> None:
@@ -166,6 +195,20 @@ def test_a_sent_letter_goes_again_as_a_copy_and_only_while_it_helps(
     clock.to(2021, 2, 9, 10)
     with pytest.raises(ResonanceError, match="over"):
         acts.resend(desk(service), letter.id)
+
+
+def test_a_receipt_goes_again_to_who_has_left_and_a_confirmation_does_not(
+    service: Service, alice: int, mail_server: MailServer
+) -> None:
+    acts.give_up_place(desk(service), service.zoom, alice, receipt=True)
+    run(service, "deliver_letters")
+    confirmation, receipt = rows(service, letters)
+    with pytest.raises(ResonanceError, match="the registration is cancelled"):
+        acts.resend(desk(service), confirmation.id)
+    acts.resend(desk(service), receipt.id)
+    run(service, "deliver_letters")
+    kinds = [one.kind for one in mail_server.to("alice@example.org")]
+    assert kinds == ["confirmation", "withdrawn", "withdrawn"]
 
 
 def test_a_letter_taken_out_does_not_go(

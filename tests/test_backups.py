@@ -154,6 +154,7 @@ def test_a_backup_that_cannot_be_finished_leaves_the_earlier_one(
     monkeypatch.setattr(Path, "replace", full)
     assert "No space left" in str(run_job(service, jobs.job("back_up_database")))
     assert made.read_bytes() == whole
+    assert list(made.parent.iterdir()) == [made]  # half a copy holds people as well
 
 
 def test_the_command_copies_to_a_file_of_ones_own_and_replaces_none(

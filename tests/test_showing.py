@@ -83,6 +83,18 @@ def test_a_test_letter_reaches_no_one_else(
     assert mail_server.kept == []
 
 
+def test_who_organises_and_takes_part_may_be_sent_a_test_letter(
+    types: Type, service: Service, zoom: SimulatedZoom, alice: str, mail_server: MailServer
+) -> None:
+    meeting = min(zoom.meetings.values(), key=lambda one: one.start_time)
+    for name in ("contact", "colleague"):
+        zoom.register(meeting.id, email=f"{name}@example.org", first_name="C")
+    sync_registrants.run(service)
+    assert types("test-letter", "confirmation", "--to", "contact@example.org")[0] == 0
+    assert types("test-letter", "confirmation", "--to", "colleague@example.org")[0] == 1
+    assert [one.recipients for one in mail_server.kept] == [["contact@example.org"]]
+
+
 def test_an_invitation_lets_one_person_in_once(types: Type, service: Service, alice: str) -> None:
     code, said, _ = types("invite", "Claire  Dupont", "--role", "admin", "--json")
     assert code == 0

@@ -83,6 +83,11 @@ def say(connection: Connection, session: Session, words: str) -> None:
     connection.execute(update(sessions).where(sessions.c.key == session.key).values(said=words))
 
 
+def unsay(connection: Connection) -> None:
+    """What acts did and nobody has seen yet is not told any more: it may name who was erased."""
+    connection.execute(update(sessions).where(sessions.c.said.is_not(None)).values(said=None))
+
+
 def close(connection: Connection, session: Session) -> None:
     """Sign out."""
     connection.execute(delete(sessions).where(sessions.c.key == session.key))

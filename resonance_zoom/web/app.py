@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from resonance_zoom.service import Service
 from resonance_zoom.web import health, pages, personal, public, staff, webhooks
-from resonance_zoom.web.security import SecurityHeaders
+from resonance_zoom.web.security import OwnName, SecurityHeaders
 
 ROUTES = (
     Route("/webhooks/zoom", webhooks.zoom_called, methods=["POST"]),
@@ -26,12 +26,17 @@ ROUTES = (
 
 def make_app(service: Service) -> Starlette:
     """The ASGI application of one service."""
-    https = service.settings.public_url.startswith("https://")
+    settings = service.settings
+    https = settings.public_url.startswith("https://")
     app = Starlette(
         routes=[*ROUTES, Route(pages.stylesheet_path(), public.stylesheet)],
-        middleware=[Middleware(SecurityHeaders, https=https)],
+        middleware=[
+            Middleware(SecurityHeaders, https=https),
+            Middleware(OwnName, public_url=settings.public_url, host=settings.host),
+        ],
         exception_handlers={404: public.absent, 500: public.failed},
     )
+    app.router.redirect_slashes = False  # it would lead to whatever `Host` says
     app.state.service = service
     app.state.failures = {}
     return app

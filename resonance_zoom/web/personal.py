@@ -17,9 +17,7 @@ from resonance_zoom.service import Service
 from resonance_zoom.store import people
 from resonance_zoom.store.tables import letters
 from resonance_zoom.web import pages
-from resonance_zoom.web.staff.door import same_origin
-
-HOLDS_A_PLACE = ("approved", "pending")
+from resonance_zoom.web.forms import same_origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +53,12 @@ class Visitor:
             return None
         return next((row for row in self.rows if row.focus_group == group), None)
 
+    @property
+    def may_withdraw(self) -> bool:
+        """Whether that registration holds a place that can still serve somebody else."""
+        meeting = self.held[self.registration.focus_group]
+        return _state(self.registration, meeting, self.service.now()) in {"ready", "waits"}
+
 
 def show(request: Request) -> Response:
     """GET /me/TOKEN."""
@@ -74,6 +78,7 @@ def show(request: Request) -> Response:
             "row": row,
             "meeting": visitor.held.get(row.focus_group),
             "state": _state(row, visitor.held.get(row.focus_group), now),
+            "over": _over(visitor.held.get(row.focus_group), now),
             "letters": [letter for letter in sent if letter.registrant == row.id],
         }
         for row in visitor.rows
@@ -89,16 +94,22 @@ def show(request: Request) -> Response:
 
 def _state(row: Any, meeting: Any, now: Any) -> str:
     """What the page offers: `ready` (with the link), `waits`, `past`, `off` or `left`."""
-    if row.status not in HOLDS_A_PLACE:
+    if row.status not in acts.HOLDS_A_PLACE:
         return "left"
     if meeting is None:
         return "waits"
-    if meeting.cancelled_at is not None:
-        return "off"
-    if meeting.end_at is not None and meeting.end_at <= now:
-        return "past"
+    if over := _over(meeting, now):
+        return over
     ready = row.status == "approved" and row.join_url and is_join_url(row.join_url)
     return "ready" if ready else "waits"
+
+
+def _over(meeting: Any, now: Any) -> str:
+    """`off` for a meeting that will not be, `past` for one that was, "" for one to come."""
+    if meeting is not None and meeting.cancelled_at is not None:
+        return "off"
+    ended = meeting is not None and meeting.end_at is not None and meeting.end_at <= now
+    return "past" if ended else ""
 
 
 def calendar(request: Request) -> Response:
@@ -136,10 +147,9 @@ def ask_withdraw(request: Request) -> Response:
     visitor = _visitor(request)
     if visitor is None or visitor.registration is None:
         return _refused(request)
-    row = visitor.registration
-    if row.status not in HOLDS_A_PLACE:
-        return pages.see_other(visitor.home, done="withdrawn")
-    return _asked(visitor, row)
+    if not visitor.may_withdraw:
+        return pages.see_other(visitor.home)
+    return _asked(visitor, visitor.registration)
 
 
 async def withdraw(request: Request) -> Response:
@@ -152,11 +162,15 @@ def _withdraw(request: Request) -> Response:
     if visitor is None or visitor.registration is None or not same_origin(request):
         return _refused(request)
     service, row = visitor.service, visitor.registration
+    if row.status == "cancelled":  # pressed twice: the place is given up already
+        return pages.see_other(visitor.home, done="withdrawn")
+    if not visitor.may_withdraw:
+        return pages.see_other(visitor.home)
     desk = acts.Desk(service.store, service.campaign, service.now(), "registrant")
     try:
         acts.give_up_place(desk, service.zoom, row.id, receipt=True)
     except NotFound:
-        pass  # pressed twice: the place is given up already
+        pass  # pressed twice at once
     except ResonanceError:
         return _asked(visitor, row, failed=True)
     service.wake("deliver_letters")

@@ -17,7 +17,7 @@ from resonance_zoom.mail.letters import is_join_url
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import registrants
 from resonance_zoom.web import pages
-from resonance_zoom.web.security import HEADERS
+from resonance_zoom.web.security import headers_of
 
 log = structlog.get_logger("web")
 
@@ -124,6 +124,8 @@ def absent(request: Request, _error: Exception | None = None) -> Response:
 def failed(request: Request, error: Exception) -> Response:
     """500: sorry, with a number that is in the technical log as well."""
     incident = secrets.token_hex(4)
+    service = pages.service_of(request)
+    https = service.settings.public_url.startswith("https://")
     log.error(
         "page failed",
         incident=incident,
@@ -136,11 +138,12 @@ def failed(request: Request, error: Exception) -> Response:
         request,
         "message.html",
         status=500,
-        headers=HEADERS,  # this answer is made outside the middleware that adds them
+        # This answer is made outside the middleware that adds them.
+        headers=headers_of(request.url.path, https=https),
         heading="Un problème est survenu",
         sentences=[
             "Ce n’est pas de votre fait. Réessayez dans un moment.",
-            f"Si cela continue, écrivez à {pages.service_of(request).campaign.organiser.email}"
+            f"Si cela continue, écrivez à {service.campaign.organiser.email}"
             f" en indiquant le numéro {incident}.",
         ],
         way_on=None,

@@ -234,8 +234,8 @@ MUTANTS = (
         "never_too_late",
         "a reminder leaves however late",
         "resonance_zoom/reminders.py",
-        "        if letter.kind == CONFIRMATION else letter.worth_until):",
-        "        if True else letter.worth_until):",
+        "if letter.kind == CONFIRMATION else letter.worth_until):",
+        "if True else letter.worth_until):",
     ),
     _one(
         "case_makes_people",

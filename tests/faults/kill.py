@@ -86,7 +86,7 @@ class Siege:
         self.figures = Figures()
         self.zoom = SimulatedZoom(now=utc_now, seed=seed, webhook_secret=WEBHOOK_SECRET)
         self.relay = Relay()
-        self._people = 0
+        self._people = self._told = 0
         self._stop = threading.Event()
         self._server = SimulatorServer(self.zoom)
         self._patch = patch.object(deliveries, "RETRIES_AFTER_FIRST_TRY", RETRIES)
@@ -154,11 +154,12 @@ class Siege:
         """Some register, one in five changes their mind at once."""
         meetings = sorted(self.zoom.meetings)
         for _ in range(self.random.randint(3, 6)):
-            self._people += 1
+            self._people, self._told = self._people + 1, self._told + 1
             meeting, email = self.random.choice(meetings), f"person{self._people}@example.org"
             self.zoom.register(meeting, email=email, first_name="Alice")
             if self.random.random() < 0.2:
                 self.zoom.cancel(meeting, email=email)
+                self._told += 1
 
     def _rows(self, statement: str) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
@@ -244,7 +245,8 @@ class Siege:
         with self._running() as daemon:
             daemon.wait_until_ready()
             self._address(daemon)
-            wait_for(lambda: self.zoom.next_delivery_at() is None)
+            # Not until the queue is empty: one on its way is in no queue, and may come back.
+            wait_for(lambda: len(self._acknowledged()) == self._told)
             unfinished = "SELECT 1 FROM letters WHERE state IN ('queued', 'sending')"
             wait_for(lambda: not self._rows(unfinished))
             daemon.process.send_signal(signal.SIGTERM)
@@ -256,9 +258,7 @@ class Siege:
 
     def _missing(self) -> set[tuple[object, ...]]:
         """Notifications that Zoom saw acknowledged and that are in no row; looked up in a copy."""
-        copy = self.folder / "copy.db"
-        with self.zoom.lock:
-            done = [one for one in self.zoom.webhooks.log if one.outcome == "done"]
+        copy, told = self.folder / "copy.db", self._acknowledged()
         for suffix in ("", "-wal"):
             Path(f"{copy}{suffix}").unlink(missing_ok=True)
             with suppress(FileNotFoundError):  # the log: not there when nothing was written
@@ -268,13 +268,17 @@ class Siege:
             rows = connection.execute("SELECT event, event_ts, email_folded FROM events")
             stored = set(rows.fetchall())
         self.figures.damaged += not sound
-        told = {
+        self.figures.acknowledged = len(told)
+        return told - stored
+
+    def _acknowledged(self) -> set[tuple[object, ...]]:
+        with self.zoom.lock:
+            done = [one for one in self.zoom.webhooks.log if one.outcome == "done"]
+        return {
             (one.event, one.event_ts, payload["object"]["registrant"]["email"])
             for one in done
             if "registrant" in (payload := json.loads(one.body)["payload"])["object"]
         }
-        self.figures.acknowledged = len(told)
-        return told - stored
 
     def _settle(self) -> None:
         copies = Counter(str(message_from_bytes(one)["Message-ID"]) for one in self.relay.accepted)

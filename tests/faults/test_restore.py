@@ -22,6 +22,7 @@ from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal as notes
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.migrations import upgrade
+from resonance_zoom.store.sessions import open_session
 from resonance_zoom.store.tables import journal, letters, registrants, sessions, spent
 from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
@@ -219,6 +220,30 @@ def test_staff_say_yes_for_one_and_only_that_one_goes(
     run(service, *EVERYTHING)
     assert kinds(mail_server, "bob") == ["confirmation", "reminder-7", "confirmation"]
     assert held(service) == [("reminder-7", "restored"), ("reminder-7", "restored")]
+
+
+def test_a_yes_holds_also_for_a_letter_that_must_wait_first(
+    start: Start,
+    zoom: SimulatedZoom,
+    teletravail: SimMeeting,
+    backup: Path,
+    types: Type,
+    mail_server: MailServer,
+    clock: Clock,
+) -> None:
+    live_until_february(start, zoom, teletravail, clock)
+    types("restore", str(backup), "--yes")
+    service = start()
+    run(service, *EVERYTHING)
+    types("held", "--drop", "--kind", "reminder-7")
+    types("held", "--send")
+    with service.store.write() as connection:
+        connection.execute(update(registrants).values(absent_since=clock()))
+    run(service, "deliver_letters")
+    assert [row.reason for row in rows(service, letters) if row.state == "queued"] == ["absent"]
+    clock.move(minutes=5)
+    run(service, "sync_registrants", "deliver_letters")
+    assert kinds(mail_server, "bob") == ["confirmation", "reminder-7", "confirmation"]
 
 
 @pytest.mark.parametrize("state", ["queued", "sending"])
@@ -555,20 +580,23 @@ def test_the_log_of_a_database_that_is_gone_is_not_read_into_the_backup(
     assert [row.first_name for row in rows(service, registrants)] == ["Alice"]
 
 
-def test_the_brake_and_used_invitations_outlast_a_restore(
-    start: Start, backup: Path, types: Type, clock: Clock
+def test_the_brake_and_used_invitations_outlast_a_restore_and_nobody_is_signed_in(
+    start: Start, teletravail: SimMeeting, types: Type, clock: Clock
 ) -> None:
     service = start()
+    with service.store.write() as connection:
+        open_session(connection, name="Claire", role="admin", now=clock())
+    types("backup", "signed-in.db")
     acts.pause(acts.Desk(service.store, service.campaign, clock(), "Claire"))
     with service.store.write() as connection:
         connection.execute(insert(spent).values(token="invitation-1", at=clock()))
     service.close()
-    types("restore", str(backup), "--yes")
+    types("restore", "signed-in.db", "--yes")
     service = start()
     with service.store.read() as connection:
         assert notes.recall(connection, notes.PAUSED) == "Claire"
     assert [row.token for row in rows(service, spent)] == ["invitation-1"]
-    assert rows(service, sessions) == []
+    assert rows(service, sessions) == []  # whoever signed out since would be in again
 
 
 # ---- a database that was lost (F58) ----------------------------------------------------------

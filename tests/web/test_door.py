@@ -44,6 +44,18 @@ def test_a_link_works_once(service: Service, visitor: TestClient) -> None:
     assert visitor.get("/staff/").status_code == 401
 
 
+def test_a_link_used_twice_is_in_the_journal(service: Service, visitor: TestClient) -> None:
+    address = link(service)
+    visitor.post(address)
+    visitor.post(address)
+    with service.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT kind, level, message FROM journal").all()
+    assert [tuple(row) for row in rows] == [
+        ("staff.sign_in", "info", "Alice: signed in as reader"),
+        ("staff.sign_in_refused", "warning", "Alice: a link that was used before"),
+    ]
+
+
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")  # forgers don't care
 def test_every_link_that_is_not_ours_gets_the_same_page(
     service: Service, visitor: TestClient, clock: Clock
@@ -77,6 +89,63 @@ def test_a_guesser_is_told_to_stop(visitor: TestClient, service: Service, clock:
     assert answers == [403] * 20 + [429]
     clock.move(minutes=15)
     assert visitor.get("/staff/sign-in/a.b.c").status_code == 403
+
+
+def test_who_has_guessed_too_often_waits_even_with_a_link_that_works(
+    visitor: TestClient, service: Service, clock: Clock
+) -> None:
+    for _ in range(20):
+        visitor.get("/staff/sign-in/a.b.c")
+    assert visitor.get(link(service)).status_code == 429
+    assert visitor.post(link(service)).status_code == 429
+    clock.move(minutes=15)
+    assert visitor.post(link(service)).status_code == 303
+
+
+def test_a_used_link_counts_as_a_guess(visitor: TestClient, service: Service) -> None:
+    address = link(service)
+    assert visitor.post(address).status_code == 303
+    answers = [visitor.post(address).status_code for _ in range(21)]
+    assert answers == [403] * 20 + [429]
+
+
+def test_signing_in_anew_ends_the_session_that_was(visitor: TestClient, service: Service) -> None:
+    visitor.post(link(service))
+    former = visitor.cookies["staff"]
+    visitor.post(link(service))
+    assert visitor.cookies["staff"] != former
+    assert visitor.get("/staff/").status_code == 200
+    visitor.cookies.clear()
+    visitor.cookies.set("staff", former)
+    assert visitor.get("/staff/").status_code == 401
+
+
+def test_a_page_that_refreshes_itself_keeps_nobody_awake(staff: Staff, clock: Clock) -> None:
+    alice = staff("reader")
+    for _ in range(29):
+        clock.move(minutes=1)
+        assert alice.get("/staff/journal?live=5").status_code == 200
+    clock.move(minutes=1)
+    gone = alice.get("/staff/journal?live=5")
+    assert gone.status_code == 401
+    assert "refresh" not in gone.headers
+
+
+def test_who_looks_at_the_journal_stays_awake_also_with_an_empty_field(
+    staff: Staff, clock: Clock
+) -> None:
+    alice = staff("reader")
+    clock.move(minutes=29)
+    alice.get("/staff/journal?live=&group=")
+    clock.move(minutes=29)
+    assert alice.get("/staff/").status_code == 200
+
+
+def test_who_is_signed_out_is_told_so_before_anything_is_read(visitor: TestClient) -> None:
+    visitor.cookies.set("staff", "x" * 43)
+    assert visitor.get("/staff/people/1").status_code == 401
+    visitor.cookies.set("staff", "")
+    assert visitor.get("/staff/people/1").status_code == 401
 
 
 def test_a_session_falls_asleep_after_30_minutes_and_ends_after_10_hours(
@@ -134,6 +203,8 @@ def test_every_page_lets_in_whom_the_table_says(
         {"sec-fetch-site": "same-site"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"origin": ""},
     ],
 )
 def test_a_form_of_another_site_does_nothing(
@@ -144,6 +215,60 @@ def test_a_form_of_another_site_does_nothing(
     assert alice.post("/staff/act/pause/-", data=form, headers=headers).status_code == 403
     assert alice.post("/staff/act/pause/-", data={**form, "csrf": "wrong"}).status_code == 403
     assert alice.post("/staff/act/pause/-", data=form).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}]
+)
+def test_another_site_signs_nobody_in(
+    visitor: TestClient, service: Service, headers: dict[str, str]
+) -> None:
+    """Who is signed in as somebody else would write under their name."""
+    address = link(service)
+    assert visitor.post(address, headers=headers).status_code == 403
+    assert visitor.get("/staff/").status_code == 401
+    assert visitor.post(address, headers={"sec-fetch-site": "same-origin"}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("&".join(f"a{n}=1" for n in range(60)), "application/x-www-form-urlencoded"),
+        ("a=" + "x" * 20_000, "application/x-www-form-urlencoded"),
+        ('{"once": "xxxxxxxxxxxxxxxxxxxxxxxx"}', "application/json"),
+        ("once=xxxxxxxxxxxxxxxxxxxxxxxx", "text/plain"),
+    ],
+)
+def test_a_form_that_is_none_of_ours_does_nothing(staff: Staff, content: str, kind: str) -> None:
+    alice = staff("admin")
+    csrf = token_in(alice.get("/staff/act/pause/-").text)
+    content = f"csrf={csrf}&{content}" if "{" not in content else content
+    answer = alice.post("/staff/act/pause/-", content=content, headers={"content-type": kind})
+    assert answer.status_code == 403
+    assert "Suspendre tous les envois" in alice.get("/staff/letters").text
+
+
+@pytest.mark.parametrize("once", ["", "short", "x" * 61])
+def test_a_form_without_its_own_number_does_nothing(
+    staff: Staff, service: Service, once: str
+) -> None:
+    alice = staff("admin")
+    form = {"csrf": token_in(alice.get("/staff/act/pause/-").text), "once": once}
+    assert alice.post("/staff/act/pause/-", data=form).status_code == 303
+    assert "Suspendre tous les envois" in alice.get("/staff/letters").text
+
+
+@pytest.mark.parametrize("path", ["people", "journal", "letters/preview/confirmation"])
+def test_a_number_that_nobody_can_read_leads_nowhere(visitor: TestClient, path: str) -> None:
+    assert visitor.get(f"/staff/{path}/{'9' * 5000}").status_code == 404
+
+
+def test_what_an_act_did_is_said_once(staff: Staff) -> None:
+    alice = staff("admin")
+    form = {"csrf": token_in(alice.get("/staff/act/pause/-").text), "once": "z" * 24}
+    back = alice.post("/staff/act/pause/-", data=form).headers["location"]
+    assert "Les envois sont suspendus." in alice.get(back).text
+    assert "Les envois sont suspendus." not in alice.get(back).text
 
 
 def test_a_button_pressed_twice_acts_once(staff: Staff, service: Service) -> None:

@@ -11,7 +11,6 @@ from resonance_zoom.service import Service
 from resonance_zoom.web.app import make_app
 
 
-
 @pytest.fixture
 def on_the_internet(service: Service) -> TestClient:
     """The service as it is reached by https, under its public name."""

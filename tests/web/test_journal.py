@@ -819,6 +819,17 @@ def test_an_opened_letter_line_names_the_run_that_sent_it_and_the_next_attempt(
     assert "greylisted" in page
 
 
+def test_a_line_that_knows_how_long_it_took_names_no_run(
+    service: Service, meeting_ids: list[int], staff: Staff
+) -> None:
+    run(service, "sync_registrants")
+    alice = staff("reader")
+    number = numbers_in(alice.get("/staff/journal?kind=sweep.done&level=all").text)[0]
+    page = alice.get(f"/staff/journal/{number}").text
+    assert "<dt>Durée</dt><dd>0,00\u00a0s</dd>" in page
+    assert "<dt>Tâche</dt>" not in page
+
+
 def test_an_opened_line_shows_its_neighbours_of_the_same_person_or_group(
     service: Service, staff: Staff
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
 
 import jobs
@@ -253,6 +253,17 @@ def called_off(service: Service) -> None:
     change(service, cancelled_at=service.now(), zoom_meeting_id=97980243740)
 
 
+def by_hand(service: Service) -> None:
+    with service.store.read() as connection:
+        found = select(meetings.c.held).where(meetings.c.focus_group == "teletravail")
+        held = connection.execute(found).scalar_one()
+    change(service, held={**held, "topic": "Atelier", "agenda": "Autre chose"})
+
+
+def under_way(service: Service) -> None:
+    owe(service, "judy@example.org", "sending", claimed_at=service.now() - timedelta(minutes=16))
+
+
 def edited(service: Service) -> None:
     edit = {"start_time": "2021-02-10T08:00:00+00:00"}
     change(service, edit=edit, edited_at=service.now())
@@ -362,6 +373,13 @@ STATES: list[tuple[Callable[[Service], None], str, str]] = [
      f"Zoom n’applique pas tout ce que veut le fichier pour « {TELETRAVAIL} » : « Numéro personnel"
      " de l’hôte », « Titre ». Un réglage de l’hôte ou du compte le verrouille sans doute :"
      " regardez sur zoom.us. Réunions"),
+    (by_hand, NEEDED,
+     f"« {TELETRAVAIL} » a été modifiée à la main sur Zoom, le fichier dit autre chose : « Titre »,"
+     " « Texte ». Rien n’est perdu : les courriers suivent Zoom. Mettez le fichier d’accord avec"
+     " Zoom, ou l’inverse. Réunions"),
+    (under_way, NEEDED,
+     "Un courrier est en cours d’envoi depuis plus d’un quart d’heure. Redémarrez le service : il"
+     " dira si ce courrier est peut-être parti. Les voir"),
     (called_off, NEEDED,
      f"« {TELETRAVAIL} » est annulée, mais sa réunion existe encore sur Zoom. Supprimez la réunion"
      " 97980243740 sur zoom.us, sinon on peut encore s’y inscrire. Réunions"),
@@ -420,6 +438,94 @@ def test_the_first_sentence_says_what_is_wrong_and_what_to_do(
     assert first(page) == f"{verdict} {sentence} {READ}"
     assert others(page) == []
     assert "Tout va bien" not in page
+
+
+def test_who_waits_for_a_meeting_that_is_over_waits_for_nobody(
+    running: Service, look: Look, clock: Clock
+) -> None:
+    pending(running)
+    assert "attend une approbation" in look()
+    clock.to(2021, 2, 9, 8, 1)
+    assert "attend une approbation" not in look()
+
+
+def test_a_letter_just_being_sent_is_no_trouble(running: Service, look: Look) -> None:
+    owe(running, "judy@example.org", "sending", claimed_at=running.now() - timedelta(minutes=14))
+    assert first(look()) == WELL
+
+
+def test_reminders_that_nobody_prepares_need_somebody(
+    running: Service, look: Look, clock: Clock
+) -> None:
+    """A job that hangs leaves no error behind; what it owes is missed all the same."""
+    register(running, "alice@example.org")
+    register(running, "bob@example.org")
+    clock.to(2021, 2, 2, 8, 15)
+    run(running, *(job for job in at_work.JOBS if job != "send_reminders"))
+    assert first(look()).startswith("Tout va bien.")  # a quarter of an hour, not more
+    clock.move(seconds=1)
+    assert first(look()).startswith(
+        f"{NEEDED} 2 rappels sont dus et ne sont pas préparés. Redémarrez le service"
+    )
+    run(running, "send_reminders")
+    assert "préparés" not in look()
+
+
+def test_a_group_called_off_before_it_ever_was_on_zoom_needs_nobody(
+    running: Service, look: Look, staff: Staff
+) -> None:
+    change(running, zoom_meeting_id=None, start_at=None, end_at=None, topic=None, held=None,
+           applied=None, registration_url=None, state="intended",
+           cancelled_at=running.now())  # fmt: skip
+    assert first(look()) == WELL
+    assert staff("reader").get("/staff/meetings").status_code == 200
+
+
+def test_a_stopped_service_is_not_told_again_by_its_letters(
+    running: Service, look: Look, clock: Clock
+) -> None:
+    owe(running, "eve@example.org")
+    clock.move(hours=2)
+    page = look()
+    assert "Le service ne travaille plus" in first(page)
+    assert others(page) == []
+
+
+def test_a_sign_of_life_is_good_for_five_minutes(
+    running: Service, look: Look, clock: Clock
+) -> None:
+    clock.move(minutes=2)
+    assert first(look()).startswith("Tout va bien.")
+    clock.move(seconds=1)
+    assert "ne travaille plus" in first(look())
+    note(running, "service.started")
+    clock.move(minutes=5)
+    assert "ne travaille plus" not in look()
+
+
+def test_a_mail_server_that_is_down_is_told_once(running: Service, look: Look) -> None:
+    relay_down(running)
+    fail(running, "deliver_letters", "MailUnreachable: refused the connection")
+    page = look()
+    assert "Le serveur de courrier ne répond pas" in first(page)
+    assert others(page) == []
+
+
+def test_what_is_held_leaves_at_the_end_of_it_and_not_now(running: Service, look: Look) -> None:
+    owe(running, "alice@example.org")
+    assert "Confirmation maintenant" in cards(look())[-1]
+    held(running)
+    assert "Confirmation à la reprise" in cards(look())[-1]
+
+
+def test_places_of_what_is_over_are_not_counted(running: Service, look: Look, clock: Clock) -> None:
+    limited, free = running.campaign.focus_groups
+    register(running, "alice@example.org")
+    register(running, "carol@example.org", group="espaces-exterieurs")
+    both = (replace(limited, capacity=12), replace(free, capacity=8))
+    running.take(replace(running.campaign, focus_groups=both))
+    clock.to(2021, 2, 9, 10)
+    assert cards(look())[3] == "1 / 8 place prise (1 rencontre sur 2)"
 
 
 def test_the_gravest_comes_first_and_what_settles_itself_last(running: Service, look: Look) -> None:

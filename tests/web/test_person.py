@@ -79,7 +79,10 @@ def test_a_letter_just_owed_is_not_yet_there(town: Town, staff: Staff) -> None:
     page = staff("reader").get(f"/staff/people/{number}").text
     assert answer_of(page) == "Pas encore : le courrier est prêt et part d’un instant à l’autre."
     assert tone_of(page) == "wait"
-    town.clock.move(minutes=6)
+    town.clock.move(minutes=5)
+    page = staff("reader").get(f"/staff/people/{number}").text
+    assert answer_of(page) == "Pas encore : le courrier est prêt et part d’un instant à l’autre."
+    town.clock.move(minutes=1)
     page = staff("reader").get(f"/staff/people/{number}").text
     assert answer_of(page) == (
         "Pas encore : le courrier est prêt depuis 11 h 00 et ne part pas, à vous d’agir."
@@ -216,6 +219,22 @@ def test_a_link_of_an_earlier_registration_does_not_count(town: Town, staff: Sta
     assert answer_of(page).startswith("Oui. Le lien est parti lundi 11 janvier 2021 à 13 h 00")
 
 
+@pytest.mark.parametrize(
+    ("minutes", "word"), [(-1, "Oui."), (0, "Oui."), (1, "Non : aucun courrier ne lui est dû")]
+)
+def test_a_registration_told_in_another_order_keeps_the_link_that_left_since(
+    town: Town, staff: Staff, minutes: int, word: str
+) -> None:
+    """Learnt late that she had cancelled before: another episode, no other confirmation."""
+    number = town.register("alice")
+    town.run("deliver_letters")
+    with town.service.store.write() as connection:
+        again = town.clock() + timedelta(minutes=minutes)
+        connection.execute(update(registrants).values(episode=2, registered_at=again))
+    page = staff("reader").get(f"/staff/people/{number}").text
+    assert answer_of(page).startswith(word)
+
+
 def test_a_meeting_that_is_past_or_called_off_needs_nobody(town: Town, staff: Staff) -> None:
     number = town.register("alice")
     with town.service.store.write() as connection:
@@ -305,6 +324,17 @@ def test_what_comes_is_in_the_order_in_which_it_will(town: Town, staff: Staff) -
     coming = part(staff("reader").get(f"/staff/people/{number}").text, "Ce qui vient")
     assert "02/02/2021 09:00" not in coming
     assert coming.count("Rappel à 7 jours") == 1
+
+
+def test_who_registers_late_is_promised_only_what_is_still_to_come(
+    town: Town, staff: Staff
+) -> None:
+    town.clock.to(2021, 2, 5, 10)
+    number = town.register("alice")
+    town.run("deliver_letters", "send_reminders")
+    coming = part(staff("reader").get(f"/staff/people/{number}").text, "Ce qui vient")
+    assert "08/02/2021 09:00 Rappel à 1 jour" in coming
+    assert "Rappel à 7 jours" not in coming
 
 
 def test_the_timeline_tells_all_that_happened_newest_first(town: Town, staff: Staff) -> None:

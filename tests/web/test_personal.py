@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import jwt
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 import jobs
@@ -13,6 +13,7 @@ from jobs.clock import run_job
 from resonance_zoom import acts, privacy
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, letters, registrants
+from resonance_zoom.store.tables import meetings as meetings_table
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from tests.conftest import Clock
 from tests.mail_server import MailServer
@@ -88,6 +89,65 @@ def test_pressed_twice_a_place_is_given_up_once(
     with service.store.read() as connection:
         kinds = connection.execute(select(letters.c.kind)).scalars().all()
     assert kinds.count("withdrawn") == 1
+
+
+def test_a_place_in_a_meeting_that_is_over_cannot_be_given_up_any_more(
+    service: Service,
+    zoom: SimulatedZoom,
+    visitor: TestClient,
+    link: str,
+    meetings: list[SimMeeting],
+    clock: Clock,
+) -> None:
+    clock.to(2021, 2, 9, 10)
+    for press in (visitor.get, visitor.post):
+        answer = press(f"{link}/withdraw/teletravail")
+        assert (answer.status_code, answer.headers["location"]) == (303, link)
+    assert [one.status for one in meetings[0].registrants.values()] == ["approved"]
+    with service.store.read() as connection:
+        kinds = set(connection.execute(select(letters.c.kind)).scalars())
+    assert kinds == {"confirmation"}
+
+
+def test_who_was_denied_has_not_given_up(service: Service, visitor: TestClient, link: str) -> None:
+    with service.store.write() as connection:
+        connection.execute(registrants.update().values(status="denied"))
+    for press in (visitor.get, visitor.post):
+        assert press(f"{link}/withdraw/teletravail").headers["location"] == link
+    page = visitor.get(link).text
+    assert page.count("inscription refusée") == 2
+    assert "réinscrire" not in page
+
+
+def test_nobody_is_invited_back_to_what_is_over(
+    service: Service, visitor: TestClient, link: str, clock: Clock
+) -> None:
+    visitor.post(f"{link}/withdraw/teletravail")
+    assert visitor.get(link).text.count("Vous pouvez vous réinscrire") == 1
+    clock.to(2021, 2, 9, 10)
+    assert "réinscrire" not in visitor.get(link).text
+
+
+def test_a_meeting_that_is_called_off_offers_nothing(
+    service: Service, visitor: TestClient, link: str, clock: Clock
+) -> None:
+    with service.store.write() as connection:
+        connection.execute(update(meetings_table).values(cancelled_at=clock()))
+    page = visitor.get(link).text
+    assert page.count("rencontre annulée") == 2
+    assert "Rejoindre" not in page
+    assert visitor.get(f"{link}/teletravail.ics").status_code == 404
+    assert visitor.post(f"{link}/withdraw/teletravail").headers["location"] == link
+
+
+def test_who_has_no_name_is_greeted_all_the_same(
+    service: Service, visitor: TestClient, link: str
+) -> None:
+    with service.store.write() as connection:
+        connection.execute(registrants.update().values(first_name="", last_name="", join_url=None))
+    page = visitor.get(link).text
+    assert "<h1>Mes inscriptions</h1>" in page
+    assert page.count("lien en préparation") == 2
 
 
 def test_who_gave_up_may_come_back_and_gets_a_link_again(

@@ -104,6 +104,37 @@ def test_places_are_counted_down_to_none(
     assert "S’inscrire" not in card(page(visitor), "teletravail")
 
 
+def test_who_waits_for_approval_takes_a_place(
+    service: Service, visitor: TestClient, zoom: SimulatedZoom, campaign_file: Path
+) -> None:
+    with_capacity(campaign_file, 2)
+    service.take(load_campaign(campaign_file))
+    create_meetings.run(service)
+    meeting = min(zoom.meetings.values(), key=lambda one: one.start_time)
+    zoom.register(meeting.id, email="a@example.org", first_name="A")
+    sync_registrants.run(service)
+    for status, said in (("pending", "1 place libre<"), ("denied", "2 places libres")):
+        with service.store.write() as connection:
+            connection.exec_driver_sql("UPDATE registrants SET status = ?", (status,))
+        assert said in card(page(visitor), "teletravail")
+
+
+def test_a_letter_that_may_not_leave_yet_makes_nobody_unready(
+    service: Service, visitor: TestClient, zoom: SimulatedZoom, clock: Clock
+) -> None:
+    create_meetings.run(service)
+    meeting = min(zoom.meetings.values(), key=lambda one: one.start_time)
+    zoom.register(meeting.id, email="a@example.org", first_name="A")
+    sync_registrants.run(service)
+    clock.move(minutes=16)
+    oldest = visitor.get("/readyz").json()["points"]["oldest_due_letter"]
+    assert oldest == {"ok": False, "says": "2021-01-11T10:00:00+00:00"}
+    with service.store.write() as connection:
+        connection.exec_driver_sql("UPDATE letters SET ready_at = '2021-01-11 11:00:00.000000'")
+    oldest = visitor.get("/readyz").json()["points"]["oldest_due_letter"]
+    assert oldest == {"ok": True, "says": "none waits"}
+
+
 def test_a_group_that_was_called_off_is_marked_so(
     service: Service, visitor: TestClient, campaign_file: Path
 ) -> None:
@@ -206,7 +237,9 @@ def test_a_fault_of_ours_gets_a_calm_page_with_a_number(
         raise RuntimeError("secret words")
 
     monkeypatch.setattr(public, "cards", breaks)
-    browser = TestClient(make_app(service), raise_server_exceptions=False)
+    browser = TestClient(
+        make_app(service), base_url="http://localhost:8000", raise_server_exceptions=False
+    )
     answer = browser.get("/")
     assert answer.status_code == 500
     assert "Un problème est survenu" in answer.text

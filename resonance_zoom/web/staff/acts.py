@@ -13,6 +13,8 @@ from resonance_zoom.errors import NotFound, ResonanceError
 from resonance_zoom.store import sessions
 from resonance_zoom.web import pages, words
 from resonance_zoom.web.staff.door import Visit
+from resonance_zoom.web.staff.letters import name_of
+from resonance_zoom.web.staff.listings import whole_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +117,32 @@ def _desk(visit: Visit) -> Desk:
 
 
 def _letter(visit: Visit, subject: str) -> tuple[Any, Any]:
-    if not subject.isdigit():
-        raise NotFound("no such letter")
     with visit.service.store.read() as connection:
-        letter = acts.letter(connection, int(subject))
-        return letter, acts.registrant(connection, letter.registrant)
+        letter = acts.letter(connection, _number(subject))
+        return letter, _known(acts.registrant(connection, letter.registrant))
 
 
-def _named(person: Any) -> str:
-    return f"{person.first_name} {person.last_name}".strip() or person.email
+def _number(subject: str) -> int:
+    number = whole_number(subject)
+    if number is None:
+        raise NotFound(f"{subject!r} is no number")
+    return number
+
+
+def _known(person: Any) -> Any:
+    """The same, unless they were erased: then there is nobody to act for."""
+    if not person.email:
+        raise NotFound(f"registrant {person.id} was erased")
+    return person
+
+
+def _named(visit: Visit, person: Any) -> str:
+    """`Alice Martin (alice@example.org), pour « Accompagner le télétravail »`."""
+    group = visit.service.campaign.focus_group(person.focus_group)
+    title = group.title if group else person.focus_group
+    name = name_of(person)
+    whom = name if name == person.email else f"{name} ({person.email})"
+    return f"{whom}, pour « {title} »"
 
 
 def _ask_resend(visit: Visit, subject: str) -> Question:
@@ -131,7 +150,7 @@ def _ask_resend(visit: Visit, subject: str) -> Question:
     kind = words.letter_kind(letter.kind)
     return Question(
         sentences=(
-            f"{kind} pour {_named(person)} ({person.email}), réunion « {letter.focus_group} ».",
+            f"{kind} : {_named(visit, person)}.",
             "Une seconde copie partira." if letter.state == "sent" else "Le courrier partira.",
         ),
         back=f"/staff/people/{person.id}",
@@ -149,7 +168,7 @@ def _ask_drop(visit: Visit, subject: str) -> Question:
     kind = words.letter_kind(letter.kind)
     return Question(
         sentences=(
-            f"{kind} pour {_named(person)} ({person.email}), réunion « {letter.focus_group} ».",
+            f"{kind} : {_named(visit, person)}.",
             "Ce courrier ne partira pas.",
         ),
         back="/staff/letters",
@@ -165,17 +184,15 @@ def _drop(visit: Visit, subject: str, _value: str) -> str:
 
 
 def _person(visit: Visit, subject: str) -> Any:
-    if not subject.isdigit():
-        raise NotFound("no such person")
     with visit.service.store.read() as connection:
-        return acts.registrant(connection, int(subject))
+        return _known(acts.registrant(connection, _number(subject)))
 
 
 def _ask_withdraw(visit: Visit, subject: str) -> Question:
     person = _person(visit, subject)
     return Question(
         sentences=(
-            f"{_named(person)} ({person.email}) rend sa place dans « {person.focus_group} ».",
+            f"Rendre la place de {_named(visit, person)}.",
             "L’inscription est supprimée sur Zoom ; la personne reçoit un accusé, puis plus rien"
             " pour cette réunion. Elle pourra se réinscrire.",
         ),
@@ -193,7 +210,7 @@ def _ask_address(visit: Visit, subject: str) -> Question:
     person = _person(visit, subject)
     return Question(
         sentences=(
-            f"{_named(person)} est inscrit sous {person.email} dans « {person.focus_group} ».",
+            f"Cette inscription : {_named(visit, person)}.",
             "Zoom ne change pas une adresse : la personne est inscrite sous la nouvelle, reçoit un"
             " nouveau lien, et l’ancienne inscription est supprimée.",
         ),
@@ -203,10 +220,13 @@ def _ask_address(visit: Visit, subject: str) -> Question:
 
 
 def _address(visit: Visit, subject: str, value: str) -> str:
-    acts.correct_address(_desk(visit), visit.service.zoom, int(subject), value)
+    whole = acts.correct_address(_desk(visit), visit.service.zoom, int(subject), value)
     visit.service.wake("sync_registrants")
     visit.service.wake("deliver_letters")
-    return f"Inscription refaite sous {value} ; le nouveau lien part dès que Zoom l’a donné."
+    said = f"Inscription refaite sous {value} ; le nouveau lien part dès que Zoom l’a donné."
+    if not whole:
+        said += " L’ancienne n’a pas pu être supprimée sur Zoom : rendez sa place dans un moment."
+    return said
 
 
 def _ask_erase(visit: Visit, subject: str) -> Question:
@@ -262,7 +282,9 @@ def _ask_sync(visit: Visit, _subject: str) -> Question:
         count = len(meetings.open_rows(connection))
     return Question(
         sentences=(
-            f"Les listes d’inscrits des {count} réunions sont relues sur Zoom, maintenant.",
+            "Les réunions sont comparées avec le fichier, et leurs listes d’inscrits relues sur"
+            " Zoom, maintenant.",
+            f"Réunions sur Zoom : {count}.",
         ),
         back="/staff/",
     )

@@ -178,14 +178,33 @@ def _fails(what: str, failure: Failure, *, lasts: bool, act: Way | None = None) 
     )
 
 
-def of_letters(connection: Connection, now: datetime) -> Iterator[Alert]:
+def of_letters(connection: Connection, now: datetime, work: AtWork) -> Iterator[Alert]:
     """Letters that somebody should look at, of people who still come to a meeting to come."""
     yield from _ended_badly(connection, now)
-    stopped = any(
-        journal.recall(connection, stop) for stop in (journal.HELD, journal.PAUSED, journal.RELAY)
-    )
-    if not stopped:
+    if work.stopped:
+        return  # that they do not leave follows from it
+    yield from _under_way(connection, now)
+    stops = (journal.HELD, journal.PAUSED, journal.RELAY)
+    if not any(journal.recall(connection, stop) for stop in stops):
         yield from _late(connection, now)
+
+
+def _under_way(connection: Connection, now: datetime) -> Iterator[Alert]:
+    """Sending a letter takes seconds: longer, and whoever sends it has got stuck."""
+    found = (
+        select(func.count())
+        .select_from(letters)
+        .where(letters.c.state == outbox.SENDING, letters.c.claimed_at < now - LETTER_AGE)
+    )
+    if count := connection.execute(found).scalar_one():
+        yield Alert(
+            needs=True,
+            sentence="Un courrier est en cours d’envoi depuis plus d’un quart d’heure."
+            if count == 1
+            else f"{count} courriers sont en cours d’envoi depuis plus d’un quart d’heure.",
+            remedy="Redémarrez le service : il dira si ce courrier est peut-être parti.",
+            link=("/staff/letters?state=sending", "Les voir"),
+        )
 
 
 def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:

@@ -9,19 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from resonance_zoom.links import ADMIN, LinkRefused
+from resonance_zoom.links import ADMIN, Invitation, LinkRefused
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal, sessions
 from resonance_zoom.store.sessions import Session
 from resonance_zoom.web import pages
+from resonance_zoom.web.forms import fields_of, same_origin
 
-MAX_FORM = 16 * 1024
 FAILURES, WINDOW = 20, timedelta(minutes=15)
 
 
@@ -97,7 +96,7 @@ def guarded(handler: Handler, *, role: str) -> Callable[[Request], Any]:
     """The endpoint that lets only those in who are signed in with the role (or a higher one)."""
 
     async def endpoint(request: Request) -> Response:
-        form = await _form(request) if request.method == "POST" else {}
+        form = await fields_of(request) if request.method == "POST" else {}
         return await run_in_threadpool(_enter, request, form)
 
     def _enter(request: Request, form: Mapping[str, str] | None) -> Response:
@@ -121,11 +120,16 @@ def guarded(handler: Handler, *, role: str) -> Callable[[Request], Any]:
     return endpoint
 
 
+def home(_request: Request) -> Response:
+    """GET /staff, as people type it: the pages begin at /staff/."""
+    return pages.see_other("/staff/")
+
+
 def sign_in(request: Request) -> Response:
     """GET: a button. Changes nothing."""
     service = pages.service_of(request)
     try:
-        invitation = service.links.read_invitation(request.path_params["token"], service.now())
+        invitation = _invitation(request, service)
     except LinkRefused:
         return _no_entry(request, service)
     return pages.page(request, "staff/sign_in.html", invitation=invitation)
@@ -142,9 +146,10 @@ def _signed_in(request: Request) -> Response:
     if not same_origin(request):
         return _refused(request)
     try:
-        invitation = service.links.read_invitation(request.path_params["token"], now)
+        invitation = _invitation(request, service)
     except LinkRefused:
         return _no_entry(request, service)
+    former = _session(request, service)
     with service.store.write() as connection:
         if not sessions.spend(connection, invitation.id, now):
             cookie = None
@@ -154,6 +159,8 @@ def _signed_in(request: Request) -> Response:
                 connection, name=invitation.name, role=invitation.role, now=now
             )
             note = f"signed in as {invitation.role}"
+            if former is not None:  # its cookie is about to be overwritten
+                sessions.close(connection, former)
         journal.note(
             connection,
             now,
@@ -179,6 +186,13 @@ def _signed_in(request: Request) -> Response:
     return answer
 
 
+def _invitation(request: Request, service: Service) -> Invitation:
+    """Whom the link of an address lets in. Raises LinkRefused, also for who has guessed a lot."""
+    if len(_recent_failures(request, service)) >= FAILURES:
+        raise LinkRefused("too many links that did not work")
+    return service.links.read_invitation(request.path_params["token"], service.now())
+
+
 def sign_out(visit: Visit) -> Response:
     """End the session, here and in the browser."""
     with visit.service.store.write() as connection:
@@ -197,30 +211,16 @@ def sign_out(visit: Visit) -> Response:
         sentences=["Vous êtes déconnecté."],
         way_on=None,
     )
-    answer.delete_cookie(cookie_name(visit.service), path="/")
+    https = _https(visit.service)  # a browser heeds nothing about a `__Host-` cookie without it
+    answer.delete_cookie(
+        cookie_name(visit.service), path="/", secure=https, httponly=True, samesite="strict"
+    )
     return answer
 
 
 def cookie_name(service: Service) -> str:
     """`__Host-` binds the cookie to this host and to https; plain http exists on loopback only."""
     return "__Host-staff" if _https(service) else "staff"
-
-
-def same_origin(request: Request) -> bool:
-    """Whether a form was sent from one of our own pages, as far as the browser tells.
-
-    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
-    """
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin = request.headers.get("origin")
-    if origin is None:
-        return True  # no browser: the form's own token decides
-    return urlsplit(origin).netloc in {
-        request.headers.get("host", ""),
-        urlsplit(pages.service_of(request).settings.public_url).netloc,
-    }
 
 
 def _session(request: Request, service: Service) -> Session | None:
@@ -231,27 +231,12 @@ def _session(request: Request, service: Service) -> Session | None:
     with service.store.read() as connection:
         session = sessions.find(connection, cookie, now)
         # A page that refreshes itself does not keep somebody signed in who has left.
-        live = "live" in request.query_params
+        live = bool(request.query_params.get("live"))
         due = session is not None and not live and sessions.needs_seen(connection, session, now)
     if session is not None and due:
         with service.store.write() as connection:
             sessions.seen(connection, session, now)
     return session
-
-
-async def _form(request: Request) -> dict[str, str] | None:
-    """The fields of a form, None when it is none of ours: too long, or no plain form."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if kind != "application/x-www-form-urlencoded":
-        return None
-    size, chunks = 0, []
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_FORM:
-            return None
-        chunks.append(chunk)
-    fields = parse_qsl(b"".join(chunks).decode("utf-8", "replace"), max_num_fields=50)
-    return dict(fields)
 
 
 def _https(service: Service) -> bool:
@@ -276,11 +261,9 @@ def _outside(request: Request) -> Response:
 
 def _no_entry(request: Request, service: Service) -> Response:
     """The same page whatever was wrong with the link, and a limit on trying."""
+    recent = _recent_failures(request, service)
     throttle: dict[str, list[datetime]] = request.app.state.failures
-    address = request.client.host if request.client else ""
-    now = service.now()
-    recent = [moment for moment in throttle.get(address, []) if moment > now - WINDOW]
-    throttle[address] = [*recent, now][-FAILURES - 1 :]
+    throttle[_client(request)] = [*recent, service.now()][-FAILURES - 1 :]
     if len(throttle) > 10_000:
         throttle.clear()
     return pages.page(
@@ -293,6 +276,17 @@ def _no_entry(request: Request, service: Service) -> Response:
         ],
         way_on=None,
     )
+
+
+def _recent_failures(request: Request, service: Service) -> list[datetime]:
+    """When links that let nobody in came from this address lately."""
+    throttle: dict[str, list[datetime]] = request.app.state.failures
+    since = service.now() - WINDOW
+    return [moment for moment in throttle.get(_client(request), []) if moment > since]
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _not_allowed(request: Request, service: Service, session: Session) -> Response:

@@ -429,12 +429,22 @@ WORDS: Mapping[str, Words] = {
     "service.started": _words(
         "Le service démarre ; il était arrêté depuis le {down_from}.", "Le service démarre."
     ),
+    "service.behind": _words(
+        "Il manque des corrections de sécurité à Python ou à OpenSSL, dont le service est fait.",
+        then="Prévenez qui tient le service : la machine est à mettre à jour.",
+        verdict=NEEDED,
+    ),
     "service.stopped": _words("Le service s’arrête."),
     "backup.made": _words("La base est sauvegardée."),
     "backup.failed": _words(
         "La base n’a pas pu être sauvegardée.",
         then="Souvent le disque est plein ; le service réessaie toutes les heures.",
     ),
+    "disk.low": _words(
+        "Le disque de la machine est presque plein.",
+        then="Faites de la place : quand il est plein, plus rien n’est enregistré.",
+    ),
+    "disk.enough": _words("Le disque de la machine a de nouveau de la place."),
     "clock.held": _words(
         "L’horloge de la machine est douteuse : tous les courriers sont retenus.",
         then="Faites régler l’horloge de la machine ; les courriers repartent d’eux-mêmes ensuite.",

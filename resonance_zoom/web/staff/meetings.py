@@ -23,9 +23,10 @@ FIELDS = {
     "settings.registrants_email_notification": "Zoom écrit aux inscrits",
     "settings.use_pmi": "Numéro personnel de l’hôte",
 }
+BY_HAND = "by_hand"
 CAUSES = {
     "file": "modifié dans le fichier, sera reporté",
-    "by_hand": "modifié à la main sur Zoom (les courriers suivent Zoom)",
+    BY_HAND: "modifié à la main sur Zoom (les courriers suivent Zoom)",
     "refused": "Zoom ne l’a pas appliqué",
 }
 PLANNED, CANCELLED, PAST = "planned", "cancelled", "past"
@@ -146,7 +147,8 @@ def _notices(
     if row is not None and row.cancelled_at is not None:
         when = french.date_hour(row.cancelled_at, campaign.timezone)
         yield f"Annulée le {when} ; les inscrits sont prévenus."
-        if row.zoom_meeting_id is not None and row.missing_since is None and row.end_at > now:
+        to_come = row.end_at is None or row.end_at > now
+        if row.zoom_meeting_id is not None and row.missing_since is None and to_come:
             yield (
                 f"Le service ne supprime rien : supprimez la réunion {row.zoom_meeting_id} sur"
                 " zoom.us, sinon on peut encore s’y inscrire."
@@ -171,23 +173,26 @@ def _notices(
 def _lines(campaign: Campaign, group: FocusGroup, row: Any, state: str) -> tuple[Line, ...]:
     want = comparison.fields_of(comparison.wanted(campaign, group))
     held: Mapping[str, Any] = (row.held if row is not None else None) or {}
-    causes = _causes(want, row, held) if state != PAST else {}
+    causes = causes_of(campaign, group, row) if state != PAST else {}
     return tuple(
         Line(
             name=FIELDS.get(name, name),
             wanted=_said(name, value, campaign),
             held=_said(name, held[name], campaign) if name in held else _NOTHING,
-            cause=causes.get(name, ""),
+            cause=CAUSES[causes[name]] if name in causes else "",
         )
         for name, value in want.items()
     )
 
 
-def _causes(want: Mapping[str, Any], row: Any, held: Mapping[str, Any]) -> dict[str, str]:
+def causes_of(campaign: Campaign, group: FocusGroup, row: Any) -> dict[str, str]:
+    """{field: why Zoom differs from the file there}, a name of CAUSES."""
+    held: Mapping[str, Any] = (row.held if row is not None else None) or {}
     if not held:
         return {}
+    want = comparison.fields_of(comparison.wanted(campaign, group))
     found = comparison.differences(want, row.applied, held, row.refused or ())
-    return {difference.field: CAUSES[difference.cause] for difference in found}
+    return {difference.field: difference.cause for difference in found}
 
 
 def _said(name: str, value: Any, campaign: Campaign) -> str:

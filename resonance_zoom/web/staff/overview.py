@@ -14,6 +14,7 @@ from resonance_zoom.comparison import SECOND_THOUGHTS
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.tables import letters, registrants
+from resonance_zoom.web.health import LETTER_AGE
 from resonance_zoom.web.staff import alerts, zoom_alerts
 from resonance_zoom.web.staff.alerts import Alert
 from resonance_zoom.web.staff.at_work import AtWork, at_work
@@ -111,10 +112,30 @@ def alerts_of(connection: Connection, service: Service, now: datetime, work: AtW
         *zoom_alerts.of_meetings(connection, service.campaign, now),
         *alerts.of_file(connection),
         *zoom_alerts.of_lists(connection, service, now),
-        *alerts.of_letters(connection, now),
+        *alerts.of_letters(connection, now, work),
+        *_unprepared(connection, service.campaign, now, work),
         *zoom_alerts.of_pending(connection, now),
     )
     return sorted(found, key=lambda alert: not alert.needs)
+
+
+def _unprepared(
+    connection: Connection, campaign: Campaign, now: datetime, work: AtWork
+) -> Iterator[Alert]:
+    """Reminders that fell due a while ago and that nobody wrote down: their job does not run."""
+    if work.stopped or work.starting or journal.recall(connection, journal.HELD):
+        return  # told already, or about to be made good
+    rows: dict[str, Any] = {row.focus_group: row for row in meetings.rows(connection)}
+    dues = [due for due in _dues(campaign, rows, now) if due[2] < now - LETTER_AGE]
+    if people := sum(_owed(connection, dues)):
+        yield Alert(
+            needs=True,
+            sentence=f"{people} rappels sont dus et ne sont pas préparés."
+            if people > 1
+            else "Un rappel est dû et n’est pas préparé.",
+            remedy="Redémarrez le service ; ce qui peut encore partir partira.",
+            link=("/staff/journal?kind=letters", "Journal"),
+        )
 
 
 def _counts(connection: Connection) -> Counts:

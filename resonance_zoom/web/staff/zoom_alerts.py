@@ -7,14 +7,22 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from resonance_zoom import meetings
-from resonance_zoom.campaign import Campaign
+from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.mail import french
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, journal, registrants
 from resonance_zoom.store.tables import meetings as meetings_table
 from resonance_zoom.web import words
 from resonance_zoom.web.staff.alerts import Alert, Way
-from resonance_zoom.web.staff.meetings import FIELDS, PAST, state_of, title_of, waiting
+from resonance_zoom.web.staff.meetings import (
+    BY_HAND,
+    FIELDS,
+    PAST,
+    causes_of,
+    state_of,
+    title_of,
+    waiting,
+)
 
 A_DAY = timedelta(days=1)
 MANY_GONE, REPAIRED = "sweep.many_gone", "sweep.repaired"
@@ -35,10 +43,11 @@ def of_meetings(connection: Connection, campaign: Campaign, now: datetime) -> It
         name = title_of(row.focus_group, group, row)
         there = (f"/staff/meetings#{row.focus_group}", "Réunions")
         if row.cancelled_at is not None:
-            if row.end_at > now and not _is_gone(connection, row):
+            to_come = row.end_at is None or row.end_at > now
+            if to_come and not _is_gone(connection, row):
                 yield _still_there(row, name, there)
             continue
-        yield from _wrong(row, name, there)
+        yield from [*_wrong(row, name, there)] or _by_hand(campaign, group, row, name, there)
         if waits := waiting(row, campaign, now):
             yield Alert(
                 needs=False, sentence=f"« {name} » : {waits[0].lower()}{waits[1:]}", link=there
@@ -110,6 +119,25 @@ def _wrong(row: Any, name: str, there: Way) -> Iterator[Alert]:
             sentence=f"Zoom n’applique pas tout ce que veut le fichier pour « {name} » : {fields}.",
             remedy="Un réglage de l’hôte ou du compte le verrouille sans doute : regardez sur"
             " zoom.us.",
+            link=there,
+        )
+
+
+def _by_hand(
+    campaign: Campaign, group: FocusGroup | None, row: Any, name: str, there: Way
+) -> Iterator[Alert]:
+    """Zoom is left as somebody made it there, and the file goes on saying something else."""
+    if group is None:
+        return
+    causes = causes_of(campaign, group, row)
+    edited = [FIELDS.get(field, field) for field, cause in causes.items() if cause == BY_HAND]
+    if edited:
+        yield Alert(
+            needs=True,
+            sentence=f"« {name} » a été modifiée à la main sur Zoom, le fichier dit autre chose :"
+            f" {', '.join(f'« {field} »' for field in edited)}.",
+            remedy="Rien n’est perdu : les courriers suivent Zoom. Mettez le fichier d’accord avec"
+            " Zoom, ou l’inverse.",
             link=there,
         )
 
