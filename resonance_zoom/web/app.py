@@ -2,6 +2,7 @@
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from resonance_zoom.service import Service
@@ -34,7 +35,7 @@ def make_app(service: Service) -> Starlette:
             Middleware(SecurityHeaders, https=https),
             Middleware(OwnName, public_url=settings.public_url, host=settings.host),
         ],
-        exception_handlers={404: public.absent, 500: public.failed},
+        exception_handlers={404: public.absent, 500: public.failed, ClientDisconnect: public.gone},
     )
     app.router.redirect_slashes = False  # it would lead to whatever `Host` says
     app.state.service = service

@@ -121,6 +121,11 @@ def absent(request: Request, _error: Exception | None = None) -> Response:
     )
 
 
+def gone(_request: Request, _error: Exception) -> Response:
+    """Whoever was sending a form hung up: nobody's fault, and nobody reads this."""
+    return Response(status_code=400)
+
+
 def failed(request: Request, error: Exception) -> Response:
     """500: sorry, with a number that is in the technical log as well."""
     incident = secrets.token_hex(4)

@@ -75,10 +75,12 @@ class OwnName:
         await answer(scope, receive, send)
 
     def _means_us(self, scope: Scope) -> bool:
-        asked = Headers(scope=scope).get("host")
-        if asked is None:
-            return True  # HTTP/1.0
+        asked = Headers(scope=scope).getlist("host")
+        if not asked and scope["http_version"] == "1.0":
+            return True  # there it was not yet invented
+        if len(asked) != 1:
+            return False  # what stands before us may have gone by the other one
         try:
-            return urlsplit(f"//{asked}").hostname in self.names
+            return urlsplit(f"//{asked[0]}").hostname in self.names
         except ValueError:
             return False

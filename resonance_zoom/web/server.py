@@ -1,30 +1,58 @@
 """Serves an ASGI application from a thread: started when it listens, drained when it stops."""
 
+import asyncio
 import socket
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from resonance_zoom.errors import ResonanceError, TryAgainLater
+from resonance_zoom.web.security import HEADERS
 
 DRAIN_SECONDS = 10
+# Whose word about the real sender of a request is taken: a proxy on this machine.
+PROXIES = ["127.0.0.1", "::1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may take: seconds for each part of a request, bytes around its body.
+
+    `connections` stay open at most; then who has waited longest without a whole request goes.
+    """
+
+    head: float = 5.0
+    body: float = 10.0
+    answer: float = 30.0  # for the other side to take what we have written
+    idle: int = 15  # between two requests
+    head_bytes: int = 64 * 1024
+    connections: int = 700  # a process may open 1,024 files, and the database needs some
 
 
 class WebServer:
     """uvicorn in a thread. The main thread keeps the signals: `uvicorn.run` would take them."""
 
-    def __init__(self, app: Any, *, host: str, port: int) -> None:
+    def __init__(self, app: Any, *, host: str, port: int, limits: Limits | None = None) -> None:
         self.host = host
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
+        limits = limits or Limits()
         config = uvicorn.Config(
             app,
+            # uvicorn wants a class, and calls it.
+            http=cast("type[asyncio.Protocol]", partial(_Connection, limits, {})),
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=15,
+            forwarded_allow_ips=PROXIES,  # else uvicorn reads the environment
+            timeout_keep_alive=limits.idle,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         self._server = uvicorn.Server(config)
@@ -55,6 +83,130 @@ class WebServer:
         self._server.should_exit = True
         self._thread.join(DRAIN_SECONDS + 5)
         self._socket.close()
+
+
+class _Connection(HttpToolsProtocol):
+    """uvicorn's connection, with an end to its patience and to what it keeps in memory.
+
+    By itself it waits for ever for the rest of a request and for an answer to be taken, and keeps
+    headers of any length.
+    """
+
+    def __init__(
+        self, limits: Limits, waiting: dict["_Connection", None], *arguments: Any, **named: Any
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._limits = limits
+        self._waiting = waiting  # those that owe us a request, the longest first
+        self._reading = ""  # "head" or "body"; "" when no request has begun
+        self._head = 0  # bytes of the request's headers, those behind its body too
+        self._around = 0  # bytes of the request that are none of its body
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
+        super().connection_made(transport)
+        self._waiting[self] = None
+        if len(self.connections) > self._limits.connections:
+            longest = next(iter(self._waiting))
+            del self._waiting[longest]
+            longest.transport.abort()
+        self._begin("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._waiting.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._reading:
+            self._begin("head")  # empty lines, too, must lead to a request
+        self._around += len(data)
+        super().data_received(data)
+        if self._around > self._limits.head_bytes and not self.transport.is_closing():
+            self.send_400_response("Too much around the body.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+        if self._reading != "head":
+            self._begin("head")
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name + value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._begin("body")
+
+    def on_body(self, body: bytes) -> None:
+        self._around = max(0, self._around - len(body))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._reading, self._around = "", 0
+        self._cancel("request")
+        self._waiting.pop(self, None)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._waiting[self] = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._in(self._limits.answer, "answer", self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._cancel("answer")
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        # Closing waits until the other side has taken everything.
+        self._in(self._limits.answer, "answer", self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and self.cycle.response_started:
+            self.transport.abort()  # in the middle of an answer, or after one
+            return
+        named = {**HEADERS, "Content-Length": str(len(msg)), "Connection": "close"}
+        lines = [f"{name}: {value}\r\n" for name, value in named.items()]
+        head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        self.transport.write(f"{head}{''.join(lines)}\r\n{msg}".encode("ascii"))
+        self.transport.close()
+
+    def _count(self, part: bytes) -> None:
+        self._head += len(part)
+        if self._head > self._limits.head_bytes:
+            raise ValueError("a head that is too long")  # the parser's caller answers 400
+
+    def _begin(self, part: str) -> None:
+        self._reading = part
+        seconds = self._limits.head if part == "head" else self._limits.body
+        self._in(seconds, "request", self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete and self._reading == "head"
+        if answering or self.flow.read_paused:
+            self._begin(self._reading)  # it is for us to go on
+        else:
+            self.transport.abort()
+
+    def _in(self, seconds: float, name: str, act: Callable[[], None]) -> None:
+        self._cancel(name)
+        self._timers[name] = self.loop.call_later(seconds, act)
+
+    def _cancel(self, name: str) -> None:
+        if timer := self._timers.pop(name, None):
+            timer.cancel()
 
 
 def _listen(host: str, port: int) -> socket.socket:
