@@ -5,6 +5,8 @@ It names no person and holds no secret; what staff should read is in the journal
 
 import logging
 import sys
+import traceback
+from types import TracebackType
 
 import structlog
 
@@ -16,7 +18,7 @@ def configure(log_format: str | None) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(where_not_with_what),
     ]
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -40,3 +42,19 @@ def configure(log_format: str | None) -> None:
     root.setLevel(logging.INFO)
     for name in ("apscheduler", "urllib3", "uvicorn", "asyncio", "alembic", "mail.log"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def where_not_with_what(
+    exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
+) -> str:
+    """The kinds of errors and the lines of code that led there, without the errors' own words.
+
+    Those quote values, which are people's: SQLAlchemy's, for one, the parameters of the statement.
+    """
+    told: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None and len(told) < 10:
+        places = "".join(traceback.format_tb(error.__traceback__))
+        told.append(f"{type(error).__module__}.{type(error).__qualname__} at\n{places}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "which came of\n".join(told)
