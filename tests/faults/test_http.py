@@ -167,7 +167,9 @@ def test_a_body_without_end_is_answered_413_and_not_kept(
         long.send(signed(b"", clock, *more, length=False))
         for _ in range(5):
             long.send(piece)
-        assert long.answer().status == 413
+        answer = long.answer()
+        assert answer.status == 413
+        assert answer.headers["x-content-type-options"] == "nosniff"
         while long.send(piece):
             assert time.monotonic()
 
@@ -187,7 +189,9 @@ def test_a_body_that_would_unpack_to_much_is_not_unpacked(port: int, clock: Cloc
     bomb = gzip.compress(b"\0" * 200_000_000, 1)[:200_000]
     with line(port) as packed:
         packed.send(signed(bomb, clock, "Content-Encoding: gzip") + bomb)
-        assert packed.answer().status == 415
+        answer = packed.answer()
+    assert answer.status == 415
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize(
