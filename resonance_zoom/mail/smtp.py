@@ -143,6 +143,8 @@ class SmtpPostman:
         else:
             self._forget(smtp)
         if code in LOGIN_REFUSED:
+            # This becomes the relay's trouble, told in places where nobody looks for a person.
+            said = re.sub(r"[^\s<>\"]+@[^\s<>\"]+", "…", said)
             raise MailUnreachable(
                 said, code=code, remedy="SMTP_URL needs a user and a password.", permanent=True
             )
