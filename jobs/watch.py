@@ -43,7 +43,7 @@ def free_bytes(folder: Path) -> int:
 
 def _look_at_disk(service: Service) -> None:
     """A disk that fills up is told once, while the journal still has room for it."""
-    free = free_bytes(service.store.path.parent)
+    free = free_bytes(service.store.folder)
     with service.store.read() as connection:
         told = journal.recall(connection, DISK_LOW)
     if bool(told) == (free < DISK_FREE):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, or_, select
 
-from resonance_zoom import meetings, notices, registrations
+from resonance_zoom import learning, meetings, notices
 from resonance_zoom.campaign import CANCELLED, WITHDRAWN, Campaign
 from resonance_zoom.errors import MailRefused, NotFound, ResonanceError, ZoomError, ZoomNotFound
 from resonance_zoom.mail.addresses import plain_address
@@ -175,7 +175,7 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
     with desk.store.write() as connection:
         if not registrant(connection, number).email:
             raise NotFound(f"registrant {number} was erased meanwhile")
-        registrations.withdrawn(connection, person, meeting, desk.campaign, desk.now)
+        learning.withdrawn(connection, person, meeting, desk.campaign, desk.now)
         if receipt:
             notices.owe_receipt(connection, person, meeting, desk.now)
         desk.note(
@@ -218,7 +218,8 @@ def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -
     with desk.store.read() as connection:
         person = registrant(connection, number)
         meeting: Any = meetings.row_in(connection, person.focus_group)
-        other: Any = people.person(connection, person.focus_group, people.fold(email))
+        wanted = person.focus_group, people.fold(email)
+        other: Any = people.known(connection, [wanted]).get(wanted)
     _refuse_address(person, other, email)
     if meeting is None or meeting.zoom_meeting_id is None or meeting.end_at <= desk.now:
         raise ResonanceError("the meeting is over, or not on Zoom: nobody can be registered")

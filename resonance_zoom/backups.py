@@ -5,12 +5,13 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect
 
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.erasure import Tombstone, all_tombstones
+from resonance_zoom.store.sqlite import SqliteStore
 
 KEEP = 14
 WORKSHOP = ".restoring"  # a folder beside the database, while a restore is at work
@@ -19,7 +20,7 @@ BACKED_UP = "backed_up"  # in `meta`: when; absent when there is something that 
 
 def folder_of(store: Store) -> Path:
     """Where the daily backups lie."""
-    return store.path.parent / "backups"
+    return store.folder / "backups"
 
 
 def is_due(connection: Connection, now: datetime) -> bool:
@@ -57,18 +58,20 @@ def make_daily(store: Store, now: datetime) -> Path:
             f"the folder {folder} cannot be made ({error.strerror})",
             remedy="See that the disk has room and the folder is writable.",
         ) from error
-    made = make(store, folder / f"{store.path.stem}-{now:%Y-%m-%d}.db")
+    made = make(store, folder / f"{store.stem}-{now:%Y-%m-%d}{store.suffix}")
     _thin_out(store)
     return made
 
 
 def daily(store: Store) -> list[Path]:
     """The daily backups, the oldest first."""
-    return sorted(folder_of(store).glob(f"{store.path.stem}-????-??-??.db"))
+    return sorted(folder_of(store).glob(f"{store.stem}-????-??-??{store.suffix}"))
 
 
 def beside(store: Store) -> list[Path]:
     """Databases put aside by a restore, and copies made before a migration, with their logs."""
+    if not isinstance(store, SqliteStore):
+        return []
     name = store.path.name
     found = [
         *store.path.parent.glob(f"{name}.before-*"),
@@ -80,7 +83,7 @@ def beside(store: Store) -> list[Path]:
 def remove_all(store: Store) -> list[str]:
     """Delete every copy that may hold people; returns the names."""
     folder = folder_of(store)
-    shutil.rmtree(store.path.parent / WORKSHOP, ignore_errors=True)  # of a restore cut short
+    shutil.rmtree(store.folder / WORKSHOP, ignore_errors=True)  # of a restore cut short
     copies = [*beside(store), *(folder.iterdir() if folder.is_dir() else ())]
     for copy in copies:
         copy.unlink(missing_ok=True)
@@ -102,12 +105,11 @@ def _thin_out(store: Store) -> None:
 
 def erasures_in(path: Path) -> list[Tombstone] | None:
     """Whom another database remembers as erased; None when it cannot be read."""
-    store = Store(f"sqlite:///{path}")
+    store = SqliteStore(path)
     try:
         with store.read() as connection:
-            table = text("SELECT 1 FROM sqlite_master WHERE name = 'tombstones'")
-            older = connection.execute(table).first() is None
-            return [] if older else all_tombstones(connection)
+            known = inspect(connection).has_table("tombstones")
+            return all_tombstones(connection) if known else []
     except DatabaseUnusable:
         return None
     finally:

@@ -96,6 +96,7 @@ class Campaign:
     focus_groups: tuple[FocusGroup, ...]
     approval: str = "automatic"
     confirmation: str = "ours"
+    confirmations_per_day: int = 500
     reminder_days_before: tuple[int, ...] = (7, 1)
     reminder_send_at: time = field(default=time(9, 0))
     keep_days_after_last: int = 30
@@ -140,6 +141,10 @@ class Campaign:
     def midnight(self, day: date) -> datetime:
         """When a local day begins (UTC)."""
         return _utc(day, time(), self.timezone)
+
+    def day_of(self, moment: datetime) -> date:
+        """The local day of a moment."""
+        return moment.astimezone(self.timezone).date()
 
     @property
     def letter_kinds(self) -> tuple[str, ...]:

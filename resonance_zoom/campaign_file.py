@@ -7,6 +7,8 @@ together: `campaign_rules`.
 
 import re
 import tomllib
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,8 @@ _IN_OTHER_WORDS = {
     "Expected newline or end of document": "the value ends before this line does; a text needs"
     " one pair of double quotes around the whole of it",
 }
+# Python neither reads nor writes a decimal number of over 4,300 digits; a hexadecimal one it reads.
+_LONG_NUMBER, _LONG_IN_BITS = re.compile(r"[0-9_]{4301,}"), 14_000
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -57,8 +61,18 @@ def load_campaign(path: Path) -> Campaign:
     if problems:
         lines = key_lines(text)
         found = sorted((line_of(lines, where), _written(where), why) for where, why in problems)
-        raise CampaignFileError([f"{path}:{line}: {key}: {why}" for line, key, why in found])
+        raise _unusable(f"{path}:{line}: {key}: {why}" for line, key, why in found)
     return _campaign(CampaignFile.model_validate(values))
+
+
+def _unusable(problems: Iterable[str]) -> CampaignFileError:
+    """Each problem on one line, whatever line breaks and terminal commands it quotes."""
+    return CampaignFileError(["".join(map(_visible, problem)) for problem in problems])
+
+
+def _visible(character: str) -> str:
+    is_control = unicodedata.category(character) in {"Cc", "Zl", "Zp"}
+    return f"\\u{ord(character):04x}" if is_control else character
 
 
 def _read(path: Path) -> str:
@@ -111,10 +125,15 @@ class _Parser:
                 return self.restored(tomllib.loads(self.text)), self.text
             except tomllib.TOMLDecodeError as error:
                 if not self.mend(str(error)):
-                    raise CampaignFileError(self.told) from None
-            except (ValueError, RecursionError) as error:
-                # A number of thousands of digits, or brackets nested by the thousand.
-                raise CampaignFileError([f"{self.path}:1: {error}"]) from None
+                    raise _unusable(self.told) from None
+            except ValueError:
+                found = _LONG_NUMBER.search(self.text)
+                line = self.text.count("\n", 0, found.start() if found else 0) + 1
+                why = "a number has thousands of digits; write a shorter one"
+                raise _unusable([f"{self.path}:{line}: {why}"]) from None
+            except RecursionError:
+                why = "lists or tables stand in one another by the hundred; write them apart"
+                raise _unusable([f"{self.path}:1: {why}"]) from None
 
     def mend(self, message: str) -> bool:
         """Puts a text in the place of the bad value; False when the fault is of another kind."""
@@ -149,6 +168,8 @@ class _Parser:
             return {key: self.restored(each) for key, each in value.items()}
         if isinstance(value, list):
             return [self.restored(each) for each in value]
+        if isinstance(value, int) and value.bit_length() > _LONG_IN_BITS:
+            return Unreadable(f"{value:#x}"[:20] + "…")
         return self.literals.get(value, value) if isinstance(value, str) else value
 
 
@@ -166,6 +187,7 @@ def _campaign(file: CampaignFile) -> Campaign:
         ),
         approval=file.campaign.approval,
         confirmation=file.campaign.confirmation,
+        confirmations_per_day=file.campaign.confirmations_per_day,
         reminder_days_before=tuple(file.reminders.days_before),
         reminder_send_at=file.reminders.send_at,
         keep_days_after_last=file.privacy.keep_days_after_last,

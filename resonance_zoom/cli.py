@@ -9,7 +9,7 @@ import sys
 import click
 
 from resonance_zoom import __version__
-from resonance_zoom.commands import acting, keeping, launching, reading, showing
+from resonance_zoom.commands import accounting, acting, keeping, launching, reading, showing
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.printing import say
 
@@ -40,6 +40,8 @@ COMMANDS: tuple[click.Command, ...] = (
     keeping.close,
     keeping.backup,
     keeping.restore,
+    accounting.breach_report,
+    accounting.processing_record,
 )
 
 

@@ -116,7 +116,7 @@ def _see_that_all_is_well(service: Service, server: WebServer, heartbeat: Heartb
     if not server.alive:
         raise ResonanceError("the web server ended unexpectedly", remedy="Start the daemon again.")
     heartbeat.look_after()
-    service.store.look_after_file()
+    service.store.look_after()
 
 
 def _end_anyway() -> None:

@@ -7,6 +7,7 @@ ResonanceError                 one sentence for a person; .remedy says what to d
 ├── TryAgainLater              exit 75: nothing is wrong but the moment; .retry_after seconds
 │   ├── AlreadyRunning         another daemon holds the lock
 │   └── DatabaseBusy           another process held the database longer than we wait
+│       └── DatabaseLost       the connection broke: nobody knows whether the last commit was heard
 ├── DatabaseUnusable           exit 1: unreadable, damaged, or written by a newer version
 ├── NotFound                   exit 1: no such group, person or letter
 ├── BadNotification            the webhook answers .status (400, 401, 413, 415) and stores nothing
@@ -76,6 +77,10 @@ class AlreadyRunning(TryAgainLater):
 
 class DatabaseBusy(TryAgainLater):
     """Another process held the database for longer than we wait."""
+
+
+class DatabaseLost(DatabaseBusy):
+    """The connection to the database broke: what is known by its key may be done again at once."""
 
 
 class DatabaseUnusable(ResonanceError):

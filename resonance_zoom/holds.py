@@ -1,22 +1,28 @@
-"""Keeps back letters that may have gone already, unknown to this database, until staff say yes.
+"""Keeps back letters that should not leave without a yes of the staff: doubled ones, and floods.
 
 Two things make a database forget what left: an older backup was restored, or a new database found
 meetings at Zoom that people had registered for before. Both leave a window that ends at a moment;
 a letter whose occasion lies before that moment is set to `in_doubt` instead of leaving.
+
+A third is no doubt but a limit: whoever registers people by the thousand must not make us write to
+thousands of strangers. Beyond the campaign's `confirmations_per_day`, confirmations wait as well.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from resonance_zoom.campaign import CANCELLED, CONFIRMATION, MOVED
+from resonance_zoom.campaign import CANCELLED, CONFIRMATION, MOVED, Campaign
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.tables import events, letters, meetings, registrants
 
-RESTORED, ADOPTED = "restored", "adopted"  # words of outbox.REASONS
+RESTORED, ADOPTED, MANY = "restored", "adopted", outbox.MANY_TODAY  # words of outbox.REASONS
 WINDOWS = "holds"
-_IS_HELD = and_(letters.c.state == outbox.IN_DOUBT, letters.c.reason.in_((RESTORED, ADOPTED)))
+TODAY = "confirmations_today"  # {"day", "owed"}: how many, whether they left or not
+_IS_HELD = and_(letters.c.state == outbox.IN_DOUBT, letters.c.reason.in_((RESTORED, ADOPTED, MANY)))
+_IS_ONE_OF_MANY = and_(letters.c.state == outbox.IN_DOUBT, letters.c.reason == MANY)
 
 
 def open_window(
@@ -31,6 +37,7 @@ def open_window(
 def hold_what_was_queued(connection: Connection, now: datetime) -> int:
     """In a database just restored: what was due or leaving when it was copied may have gone."""
     may_have_gone = or_(
+        _IS_ONE_OF_MANY,  # staff may have said yes since
         letters.c.state == outbox.SENDING,
         and_(letters.c.state == outbox.QUEUED, letters.c.due_at <= now),
     )
@@ -43,7 +50,7 @@ def hold_what_may_have_gone(connection: Connection, now: datetime) -> int:
     for window in _windows(connection):
         until = datetime.fromisoformat(window["until"])
         fresh = and_(
-            letters.c.state == outbox.QUEUED,
+            or_(letters.c.state == outbox.QUEUED, _IS_ONE_OF_MANY),
             letters.c.attempts == 0,
             letters.c.recoveries == 0,  # 1: it was held before, and staff said yes
             func.coalesce(letters.c.reason, "") != "by_hand",
@@ -75,6 +82,39 @@ def hold_moved(connection: Connection, meeting: Any, now: datetime) -> int:
         )
         held += _tell(connection, _hold(connection, told, window["reason"]), window, now)
     return held
+
+
+def hold_beyond_the_day(
+    connection: Connection, campaign: Campaign, registrants_owed: Collection[int], now: datetime
+) -> None:
+    """Count the confirmations just owed; hold those beyond what the campaign sends in a day.
+
+    The journal says so once a day. Who registers and cancels over and over counts each time.
+    """
+    day = campaign.day_of(now).isoformat()
+    today = journal.recall(connection, TODAY) or {}
+    before = today["owed"] if today.get("day") == day else 0
+    owed, limit = before + len(registrants_owed), campaign.confirmations_per_day
+    journal.remember(connection, TODAY, {"day": day, "owed": owed})
+    if owed <= limit:
+        return
+    beyond = and_(
+        letters.c.registrant.in_(list(registrants_owed)[max(0, limit - before) :]),
+        letters.c.kind == CONFIRMATION,
+        letters.c.state == outbox.QUEUED,
+        letters.c.reason.is_(None),
+    )
+    _hold(connection, beyond, MANY, recoveries=letters.c.recoveries)
+    if before <= limit:
+        journal.note(
+            connection,
+            now,
+            "letters.many_today",
+            f"over {limit} confirmations are owed today ({day}): all others of this day wait for a"
+            " yes. See them, then send or drop them: resonance-zoom held",
+            level=journal.ERROR,
+            limit=limit,
+        )
 
 
 def waiting(connection: Connection) -> list[dict[str, Any]]:
@@ -163,12 +203,18 @@ def _lies_before(until: datetime) -> ColumnElement[bool]:
     )
 
 
-def _hold(connection: Connection, which: ColumnElement[bool], reason: str) -> int:
+def _hold(
+    connection: Connection,
+    which: ColumnElement[bool],
+    reason: str,
+    *,
     # With its one recovery used up it does not go by itself, whatever happens to the process.
+    recoveries: int | ColumnElement[int] = 1,
+) -> int:
     statement = (
         update(letters)
         .where(which)
-        .values(state=outbox.IN_DOUBT, reason=reason, detail=None, recoveries=1)
+        .values(state=outbox.IN_DOUBT, reason=reason, detail=None, recoveries=recoveries)
     )
     return connection.execute(statement).rowcount
 

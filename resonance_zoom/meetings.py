@@ -165,13 +165,12 @@ def open_rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
     )
 
 
-def by_zoom_id(connection: Connection, meeting_id: int | None) -> Row[tuple[Any, ...]] | None:
-    """The row of a meeting that Zoom names, None when it is not one of ours."""
-    if meeting_id is None:
-        return None
-    return connection.execute(
-        select(meetings).where(meetings.c.zoom_meeting_id == meeting_id)
-    ).first()
+def by_zoom_ids(
+    connection: Connection, meeting_ids: Collection[int | None]
+) -> dict[int | None, Row[tuple[Any, ...]]]:
+    """The rows of meetings that Zoom names, without those that are none of ours."""
+    which = meetings.c.zoom_meeting_id.in_(meeting_ids)
+    return {row.zoom_meeting_id: row for row in connection.execute(select(meetings).where(which))}
 
 
 def intended(connection: Connection) -> bool:

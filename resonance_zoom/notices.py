@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
-from sqlalchemy.dialects.sqlite import insert
 
 from resonance_zoom.campaign import CANCELLED, MOVED, WITHDRAWN
 from resonance_zoom.store import outbox
 from resonance_zoom.store.tables import UtcDateTime, letters, registrants
+from resonance_zoom.store.upsert import insert
 
 RECEIPT_IS_WORTH = timedelta(days=2)
 
@@ -114,5 +114,5 @@ def _owe(
         "created_at": literal(now, when),
     }
     rows = select(*values.values()).where(who)
-    statement = insert(letters).from_select(list(values), rows).on_conflict_do_nothing()
+    statement = insert(connection, letters).from_select(list(values), rows).on_conflict_do_nothing()
     return connection.execute(statement).rowcount

@@ -77,7 +77,7 @@ def _called_off(store: Store | None, campaign: Campaign, now: datetime) -> list[
                 "zoom_meeting_id": row.zoom_meeting_id,
                 "differences": [],
                 "problem": None,
-                "told": len(people.active_people(connection, row.focus_group)),
+                "told": len(people.active_addresses(connection, row.focus_group)),
                 "letters": [],
             }
             for row in meetings.open_rows(connection)

@@ -54,7 +54,7 @@ def message(
     Raises NotFound for an unknown kind or address, ResonanceError when it cannot be made.
     """
     _known(service, kind)
-    if not service.store.path.exists():
+    if not service.store.exists():
         return sample(service, kind, email="camille.martin@example.org", focus_group=focus_group)
     service.store.require_current()
     with service.store.read() as connection:
@@ -120,7 +120,7 @@ def refuse_strangers(service: Service, address: str) -> None:
             f"{address} is no address of the staff: test letters go to {', '.join(sorted(staff))}"
             f" or to others at {domain}"
         )
-    if not service.store.path.exists():
+    if not service.store.exists():
         return
     with service.store.read() as connection:
         if people.with_email(connection, address) and folded not in staff:

@@ -104,7 +104,7 @@ def _discard_letters(connection: Connection, store: Store, number: int) -> None:
 
 
 def _mail(store: Store) -> Path:
-    return store.path.parent / "mail"
+    return store.folder / "mail"
 
 
 def clear_leftovers(store: Store) -> None:

@@ -120,14 +120,21 @@ def _alerts(connection: Connection) -> list[str]:
         select(meetings.c.focus_group, meetings.c.problem).where(meetings.c.problem.is_not(None))
     )
     alerts = [f"{group}: {problem}" for group, problem in problems]
+    kept_back = holds.waiting(connection)
+    many = sum(row["letters"] for row in kept_back if row["reason"] == holds.MANY)
     for state, words in (("failed", "could not be sent"), ("in_doubt", "may have gone, or not")):
         count = connection.execute(
             select(func.count()).select_from(letters).where(letters.c.state == state)
-        ).scalar()
+        ).scalar_one() - (many if state == "in_doubt" else 0)
         if count:
             alerts.append(f"{count} letters {words}: resonance-zoom letters --state {state}")
-    if waits := sum(row["letters"] for row in holds.waiting(connection)):
+    if waits := sum(row["letters"] for row in kept_back) - many:
         alerts.append(f"{waits} of them wait for a yes: resonance-zoom held")
+    if many:
+        alerts.append(
+            f"{many} confirmations wait for a yes, more than the file allows in a day:"
+            " resonance-zoom held"
+        )
     alerts += [
         f"{run['job']} fails: {run['error']}"
         for run in _last_runs(connection)

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from resonance_zoom import backups, holds
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
-from resonance_zoom.store import erasure, journal
+from resonance_zoom.store import chain, erasure, journal
 from resonance_zoom.store.engine import Store
+from resonance_zoom.store.sqlite import SqliteStore
 from resonance_zoom.store.tables import journal as lines
 from resonance_zoom.store.tables import sessions, spent
+from resonance_zoom.store.upsert import insert
 
 LOGS = ("-wal", "-shm", "-journal")
 
@@ -44,22 +45,33 @@ class _Present:
     tombstones: list[erasure.Tombstone] = field(default_factory=list)
     paused: Any = None
     spent: list[dict[str, Any]] = field(default_factory=list)
+    head: str | None = None  # of the chain of acts
 
 
-def restore(store: Store, source: Path, now: datetime, *, by: str) -> Restored:
+def restore(store: Store, source: Path | None, now: datetime, *, by: str) -> Restored:
     """Put a backup in the place of the database, which is kept beside it.
 
     The backup is read through and migrated as a copy before anything is touched. Raises
     AlreadyRunning while a daemon runs, DatabaseUnusable for a file that is no backup of ours.
+
+    A database server restores its own backups: there, without `source`, the database that it has
+    restored is made safe in its place.
     """
     store.hold_alone()
+    if not isinstance(store, SqliteStore):
+        return _safe_in_place(store, source, now, by=by)
+    if source is None:
+        raise ResonanceError("which backup?", remedy="Name a file made by `backup`.")
     workshop = store.path.parent / backups.WORKSHOP
     shutil.rmtree(workshop, ignore_errors=True)
     workshop.mkdir(mode=0o700)
     try:
         copy = _sound_copy(source, workshop / store.path.name)
         present = _present(store)
-        restored = _made_safe(copy, present, now, source=source, by=by)
+        try:
+            restored = _made_safe(copy, present, now, source=f"the backup {source.name}", by=by)
+        finally:
+            copy.close()
         aside = _put_aside(store, now)
         (workshop / store.path.name).replace(store.path)
     finally:
@@ -68,7 +80,20 @@ def restore(store: Store, source: Path, now: datetime, *, by: str) -> Restored:
     return Restored(as_of, aside, held, erased, present.readable)
 
 
-def _sound_copy(source: Path, target: Path) -> Store:
+def _safe_in_place(store: Store, source: Path | None, now: datetime, *, by: str) -> Restored:
+    if source is not None:
+        raise ResonanceError(
+            f"{store.name} is restored by its server: pg_restore, or its own backups",
+            remedy="Do that while every process is stopped; then: resonance-zoom restore",
+        )
+    store.prepare()
+    unknown = _Present(readable=False)
+    restored = _made_safe(store, unknown, now, source=f"the backup of {store.name}", by=by)
+    as_of, held, erased = restored
+    return Restored(as_of, None, held, erased, unknown.readable)
+
+
+def _sound_copy(source: Path, target: Path) -> SqliteStore:
     """A copy that is whole, ours and of this version, open."""
     try:
         shutil.copyfile(source, target)
@@ -84,7 +109,7 @@ def _sound_copy(source: Path, target: Path) -> Store:
         raise DatabaseUnusable(
             f"{source} is damaged or no backup", remedy="Name another file made by `backup`."
         )
-    copy = Store(f"sqlite:///{target}")
+    copy = SqliteStore(target)
     try:
         copy.prepare()
     except DatabaseUnusable as error:
@@ -106,7 +131,7 @@ def _is_sound(path: Path) -> bool:
     return whole and ours is not None
 
 
-def _present(store: Store) -> _Present:
+def _present(store: SqliteStore) -> _Present:
     """Erasures are looked for in the daily backups too, for a database that cannot be read."""
     known = _Present()
     for backup in backups.daily(store):
@@ -121,44 +146,45 @@ def _present(store: Store) -> _Present:
     if known.readable:
         with store.read() as connection:
             known.paused = journal.recall(connection, journal.PAUSED)
+            if (store.revision() or "") >= "0005":  # before, there was no chain
+                known.head = chain.head(connection)
             known.spent = [dict(row) for row in connection.execute(select(spent)).mappings()]
     return known
 
 
 def _made_safe(
-    copy: Store, present: _Present, now: datetime, *, source: Path, by: str
+    copy: Store, present: _Present, now: datetime, *, source: str, by: str
 ) -> tuple[datetime | None, int, int]:
     """Within the copy: erasures done again, letters held, sessions ended. (as_of, held, erased)."""
-    try:
-        with copy.write() as connection:
-            as_of = connection.execute(select(func.max(lines.c.at))).scalar()
-            erasure.adopt(connection, present.tombstones)
-            erased = erasure.forget_buried(connection)
-            held = holds.hold_what_was_queued(connection, now)
-            holds.open_window(connection, until=now, reason=holds.RESTORED)
-            connection.execute(delete(sessions))
-            for used in present.spent:  # an invitation that was used since works no second time
-                connection.execute(insert(spent).values(**used).on_conflict_do_nothing())
-            if present.paused is not None:
-                journal.remember(connection, journal.PAUSED, present.paused)
-            journal.forget(connection, backups.BACKED_UP)
-            journal.note(
-                connection,
-                now,
-                "staff.restore",
-                f"the backup {source.name} was restored; {held} letters wait for a yes (by {by})",
-                level=journal.WARNING,
-                by=by,
-                letters=held,
-                down_from=as_of,
-            )
-        copy.scrub()
-    finally:
-        copy.close()
+    with copy.write() as connection:
+        as_of = connection.execute(select(func.max(lines.c.at))).scalar()
+        erasure.adopt(connection, present.tombstones)
+        erased = erasure.forget_buried(connection)
+        held = holds.hold_what_was_queued(connection, now)
+        holds.open_window(connection, until=now, reason=holds.RESTORED)
+        connection.execute(delete(sessions))
+        for used in present.spent:  # an invitation that was used since works no second time
+            statement = insert(connection, spent).values(**used)
+            connection.execute(statement.on_conflict_do_nothing())
+        if present.paused is not None:
+            journal.remember(connection, journal.PAUSED, present.paused)
+        journal.forget(connection, backups.BACKED_UP)
+        journal.note(
+            connection,
+            now,
+            "staff.restore",
+            f"{source} was restored; {held} letters wait for a yes (by {by})",
+            level=journal.WARNING,
+            by=by,
+            letters=held,
+            down_from=as_of,
+            head_before=present.head,
+        )
+    copy.scrub()
     return as_of, held, erased
 
 
-def _put_aside(store: Store, now: datetime) -> Path | None:
+def _put_aside(store: SqliteStore, now: datetime) -> Path | None:
     """Keep what is there, with its log: a log that stayed would be read into the new file."""
     store.engine.dispose()
     aside = store.path.with_name(f"{store.path.name}.aside-{now:%Y-%m-%dT%H-%M-%S}")

@@ -19,6 +19,7 @@ from resonance_zoom.mail.postman import Postman, make_postman
 from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom.client import Call, ZoomClient
 
 SHIPPED_LETTERS = (
@@ -82,7 +83,7 @@ def open_service(
     room = letter_room(settings)
     if problems := room.check(campaign.letter_kinds):
         raise CampaignFileError(problems)
-    store = Store(settings.database_url)
+    store = open_store(settings.database_url)
     links = Links(settings.secret_key, settings.public_url, campaign.slug)
     composer = Composer(campaign=campaign, letters=room, sender=settings.mail_from, links=links)
     postman = make_postman(settings.smtp_url, settings.data_dir / "mail")

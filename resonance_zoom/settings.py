@@ -69,10 +69,13 @@ class Settings:
     @property
     def data_dir(self) -> Path:
         """Where database, lock and Maildir lie: the folder of the SQLite file, else var."""
+        return self.database_file.parent if self.database_file else Path("var")
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file, None for a database on a server."""
         url = str(self.database_url)
-        if url.startswith("sqlite:///") and url != "sqlite:///:memory:":
-            return Path(url.removeprefix("sqlite:///")).parent
-        return Path("var")
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def load_settings(
@@ -134,11 +137,8 @@ class _Reader:
                 self.checked(
                     "DATABASE_URL",
                     "sqlite:///var/resonance.db",
-                    lambda v: (
-                        v.startswith(("sqlite:///", "postgresql+psycopg://"))
-                        and not v.endswith(":memory:")
-                    ),
-                    "must be sqlite:///PATH",
+                    _is_database,
+                    "must be sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
                 )
             ),
             smtp_url=self.smtp_url(),
@@ -290,6 +290,16 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host or "").is_loopback
     except ValueError:
         return (host or "").lower() == "localhost"
+
+
+def _is_database(value: str) -> bool:
+    """A file, or a database on a server: its name is told, never guessed from the user's."""
+    if value.startswith("postgresql+psycopg://"):
+        try:
+            return len(urlsplit(value).path) > 1
+        except ValueError:
+            return False
+    return value.startswith("sqlite:///") and not value.endswith(":memory:")
 
 
 def _is_sender(value: str) -> bool:

@@ -4,7 +4,7 @@ What a list shows is learnt like any notification. What it lacks concludes nothi
 two complete listings in a row, ten minutes or more apart, say that somebody is gone.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from resonance_zoom.campaign import Campaign
+from resonance_zoom.learning import Told, learn
 from resonance_zoom.registrations import (
     ACTIVE,
     LISTED,
     SAME_MOMENT,
     UNLISTED,
     Event,
-    learn,
     milliseconds,
 )
 from resonance_zoom.store import journal, people
@@ -106,54 +106,67 @@ def _page_came(
     now: datetime,
 ) -> None:
     # One person may hold two of Zoom's registrations: the newest speaks, an approved one first.
-    newest = {people.fold(listed.email): listed for listed in sorted(page, key=_created)}
+    newest = {people.fold(listed.email): listed for listed in page}
+    if len(newest) < len(page):
+        newest = {people.fold(listed.email): listed for listed in sorted(page, key=_created)}
     fresh = {folded: listed for folded, listed in newest.items() if folded not in found.seen}
-    known = people.people_of(connection, meeting.focus_group, fresh.keys())
+    group = meeting.focus_group
+    known = people.known(connection, [(group, folded) for folded in fresh])
     found.listed += len(page)
     found.seen |= fresh.keys()
     ids = {listed.id for listed in page}
     back = [row.id for row in known.values() if row.absent_since is not None]
     people.mark_absent(connection, back, None)
+    told: list[Told] = []
     for folded, registrant in fresh.items():
-        listed = replace(registrant, status=status)
-        row = known.get(folded)
-        event_ts = _listed_ts(listed, row, began)
-        if listed.create_time and row is not None and _registered_anew(listed, row, ids):
-            event_ts = milliseconds(listed.create_time)
-            _unlisted(connection, row, event_ts - 1, meeting, campaign, now)
-        if event_ts is None:
-            continue
-        event = Event(
-            event=LISTED,
-            event_ts=event_ts,
-            source="sweep",
-            status=status,
-            registrant_id=listed.id,
-            email=listed.email,
-            first_name=listed.first_name,
-            last_name=listed.last_name,
-            join_url=listed.join_url,
-            create_time=listed.create_time,
-        )
-        key = event_key(Notification(LISTED, event_ts, meeting.zoom_meeting_id, listed))
-        outcome = learn(connection, event, key, meeting, campaign, now)
-        found.repaired += outcome.changed
-        found.refreshed += outcome.new and not outcome.changed
-        found.owed += outcome.owed
+        row = known.get((group, folded))
+        listed = registrant if registrant.status == status else replace(registrant, status=status)
+        told += _news(listed, row, ids, meeting, began)
+    for news, outcome in zip(told, learn(connection, told, campaign, now), strict=True):
+        if news.event.event == LISTED:
+            found.repaired += outcome.changed
+            found.refreshed += outcome.new and not outcome.changed
+            found.owed += outcome.owed
+
+
+def _news(
+    listed: Registrant, row: Any | None, ids: Collection[str], meeting: Any, began: datetime
+) -> Iterable[Told]:
+    """What a line of a listing says that is not known yet. `ids`: of the whole page."""
+    event_ts = _listed_ts(listed, row, began)
+    if listed.create_time and row is not None and _registered_anew(listed, row, ids):
+        event_ts = milliseconds(listed.create_time)
+        yield _unlisted(row, event_ts - 1, meeting)
+    if event_ts is None:
+        return
+    event = Event(
+        event=LISTED,
+        event_ts=event_ts,
+        source="sweep",
+        status=listed.status,
+        registrant_id=listed.id,
+        email=listed.email,
+        first_name=listed.first_name,
+        last_name=listed.last_name,
+        join_url=listed.join_url,
+        create_time=listed.create_time,
+    )
+    key = event_key(Notification(LISTED, event_ts, meeting.zoom_meeting_id, listed))
+    yield Told(event, key, meeting)
 
 
 def _listed_ts(listed: Registrant, row: Any | None, began: datetime) -> int | None:
     """The stamp under which a listing's line is news, None when it is none (or may be lagging)."""
-    created = milliseconds(listed.create_time) if listed.create_time else None
-    if row is None:
-        return created or milliseconds(began)
-    if row.status == listed.status:
+    if row is not None and row.status == listed.status:
         same = (row.join_url == listed.join_url or not listed.join_url) and (
             row.first_name,
             row.last_name,
         ) == (listed.first_name, listed.last_name)
         # Just after what is known: a cancellation told later than this list still wins.
         return None if same else int(row.decided_ts) + 1
+    created = milliseconds(listed.create_time) if listed.create_time else None
+    if row is None:
+        return created or milliseconds(began)
     if row.status == "pending" and listed.status == "approved":
         return milliseconds(began)
     if listed.status in ACTIVE and created and created > row.decided_ts:
@@ -164,19 +177,17 @@ def _listed_ts(listed: Registrant, row: Any | None, began: datetime) -> int | No
 def _registered_anew(listed: Registrant, row: Any, ids: Collection[str]) -> bool:
     """Whether the person left and came back with a new link, and none of it was told to us."""
     return (
-        {listed.status, row.status} <= set(ACTIVE)
+        listed.join_url != row.join_url
+        and {listed.status, row.status} <= set(ACTIVE)
         and listed.create_time is not None
         and listed.create_time > row.registered_at + SAME_MOMENT
         and milliseconds(listed.create_time) > row.decided_ts
-        and listed.join_url != row.join_url
         and (listed.join_url is not None or listed.status == "pending")
         and (listed.id == row.registrant_id or row.registrant_id not in ids)
     )
 
 
-def _unlisted(
-    connection: Connection, row: Any, event_ts: int, meeting: Any, campaign: Campaign, now: datetime
-) -> None:
+def _unlisted(row: Any, event_ts: int, meeting: Any) -> Told:
     """The registration that we know of is in no list any more."""
     event = Event(
         event=UNLISTED,
@@ -190,7 +201,7 @@ def _unlisted(
     )
     left = Registrant(event.registrant_id, row.email, "", "", "cancelled", None)
     key = event_key(Notification(UNLISTED, event_ts, meeting.zoom_meeting_id, left))
-    learn(connection, event, key, meeting, campaign, now)
+    return Told(event, key, meeting)
 
 
 def _conclude(
@@ -202,12 +213,10 @@ def _conclude(
     *,
     gone_is_agreed: bool,
 ) -> None:
-    active = people.active_people(connection, meeting.focus_group)
-    lacking = [
-        row
-        for row in active
-        if row.email_folded not in found.seen and row.decided_ts < milliseconds(began - SETTLED)
-    ]
+    active = people.active_addresses(connection, meeting.focus_group)
+    unseen = [number for number, folded in active if folded not in found.seen]
+    settled = milliseconds(began - SETTLED)
+    lacking = [row for row in people.with_ids(connection, unseen) if row.decided_ts < settled]
     newly = [row.id for row in lacking if row.absent_since is None]
     people.mark_absent(connection, newly, began)
     found.absent = len(newly)
@@ -231,10 +240,10 @@ def _conclude(
             active=len(active),
         )
         return
-    for row in gone:
-        # As of the first list without them: who registered again since then has not left.
-        _unlisted(connection, row, milliseconds(row.absent_since), meeting, campaign, began)
-        found.gone += 1
+    # As of the first list without them: who registered again since then has not left.
+    left = [_unlisted(row, milliseconds(row.absent_since), meeting) for row in gone]
+    learn(connection, left, campaign, began)
+    found.gone = len(gone)
 
 
 def _created(listed: Registrant) -> tuple[float, str]:

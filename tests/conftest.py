@@ -1,11 +1,14 @@
 """The small world of the tests: one simulated Zoom, one mail server, one service, one clock."""
 
+import os
 import shutil
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,7 @@ from resonance_zoom import cli
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests.mail_server import MailServer
 
@@ -113,10 +116,69 @@ def mail_server(one_mail_server: MailServer) -> MailServer:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the present schema with nothing in it."""
     path = tmp_path_factory.mktemp("empty") / "resonance.db"
-    store = Store(f"sqlite:///{path}")
+    store = open_store(f"sqlite:///{path}")
     store.prepare()
     store.close()
     return path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        default="sqlite",
+        help="what the databases of the tests are: files, or those of a server of our own",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "of_a_file(reason): about SQLite's own file; not a question to a server"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("database") == "sqlite":
+        return
+    of_a_file = [item for item in items if item.get_closest_marker("of_a_file")]
+    config.hook.pytest_deselected(items=of_a_file)
+    items[:] = [item for item in items if item not in of_a_file]
+
+
+@pytest.fixture(scope="session")
+def database_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """The server of all databases, None where they are files."""
+    if request.config.getoption("database") == "sqlite":
+        yield None
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel looks for a session of the desktop
+        from tests.database import Server
+    # With several workers, each has a folder of its own in the one that they share.
+    ours = tmp_path_factory.getbasetemp()
+    server = Server((ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours) / "server")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database_url(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database_server: Any,
+) -> Iterator[str]:
+    """DATABASE_URL. On a server the database is there, and prepared where a `service` uses it."""
+    if database_server is None:
+        yield f"sqlite:///{tmp_path}/var/resonance.db"
+        return
+    monkeypatch.chdir(tmp_path)  # its data folder is `var` of wherever the process runs
+    begun = "service" in request.fixturenames
+    name = database_server.create(**({"like": database_server.prepared} if begun else {}))
+    yield database_server.url(name)
+    database_server.drop(name)
 
 
 @pytest.fixture
@@ -128,12 +190,12 @@ def campaign_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environ(
-    tmp_path: Path, campaign_file: Path, zoom_server: SimulatorServer, mail_server: MailServer
+    campaign_file: Path, zoom_server: SimulatorServer, mail_server: MailServer, database_url: str
 ) -> dict[str, str]:
     """The environment of a service in this world."""
     return {
         "CAMPAIGN_FILE": str(campaign_file),
-        "DATABASE_URL": f"sqlite:///{tmp_path}/var/resonance.db",
+        "DATABASE_URL": database_url,
         "SMTP_URL": mail_server.url,
         "ZOOM_ACCOUNT_ID": "acc",
         "ZOOM_CLIENT_ID": "cid",
@@ -169,7 +231,8 @@ def service(
     if not (settings.campaign_file.parent / "letters").exists():
         monkeypatch.setattr("resonance_zoom.service.letter_room", lambda _settings: shipped_letters)
     settings.data_dir.mkdir(mode=0o700)
-    shutil.copy(empty_database, settings.data_dir / "resonance.db")
+    if settings.database_file is not None:
+        shutil.copy(empty_database, settings.database_file)
     made = open_service(settings, now=clock, monotonic=clock.seconds, sleep=lambda _seconds: None)
     made.store.prepare()
     woken: list[str] = []

@@ -30,7 +30,7 @@ from resonance_zoom.doctor import machine as this_machine
 from resonance_zoom.doctor.points import Patient, Point, red
 from resonance_zoom.service import Service, open_zoom, utc_now
 from resonance_zoom.settings import Secret, Settings, load_settings
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.client import ZoomClient
@@ -150,7 +150,7 @@ def test_a_machine_where_all_is_right_is_green_from_top_to_bottom(
     with served(make_app(service)) as address:
         found = list(examine(replace(settings, public_url=address), now=clock))
     assert [p.name for p in found] == [
-        "campaign file", "dates ahead", "environment", "database", "disk", "Zoom token", "scopes",
+        "campaign file", "dates ahead", "environment", "database", "staff acts", "disk", "Zoom token", "scopes",
         "host licensed", "host free", "clock", "webhook secret", "public address", "mail",
         "time zone data", "versions",
     ]  # fmt: skip
@@ -186,7 +186,7 @@ def test_points_come_one_by_one(
     hung_up = []
     monkeypatch.setattr(ZoomClient, "close", lambda _client: hung_up.append(True))
     points = examine(settings, now=clock)
-    assert [next(points).name for _ in range(5)][-1] == "disk"
+    assert [next(points).name for _ in range(6)][-1] == "disk"
     assert zoom.calls == []
     points.close()  # type: ignore[attr-defined]
     assert hung_up == [True]
@@ -324,7 +324,7 @@ def test_without_webhooks_no_webhook_secret_is_asked_for(ask: Look, settings: Se
 @pytest.fixture
 def database(settings: Settings) -> Path:
     """A database as the daemon left it."""
-    store = Store(settings.database_url)
+    store = open_store(settings.database_url)
     store.prepare()
     store.close()
     return store.path
@@ -420,10 +420,10 @@ def test_a_database_that_belongs_to_somebody_else_is_red(
 
 
 def test_a_kind_of_database_that_we_do_not_speak_is_red(look: Look, machine: Settings) -> None:
-    url = Secret("postgresql+psycopg://user:pass-word-9@db/x")
+    url = Secret("mysql://user:pass-word-9@db/x")
     found = look("database", changed=replace(machine, database_url=url))
     assert found.level == "red"
-    assert "SQLite only" in found.says
+    assert "must be sqlite:///PATH or postgresql+psycopg://" in found.says
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_what_is_still_being_read_while_erasing_is_cleared_within_the_hour(
         raise DatabaseBusy("somebody reads")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "scrub", busy)
+        patched.setattr(type(service.store), "scrub", busy)
         assert types("erase", EMAIL, "--yes")[0] == 0
     assert files_with(service.settings.data_dir, CANARY) != set()
     run(service, "purge_personal_data")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from jobs import sync_registrants
-from resonance_zoom import comparison, delivery, meetings, registrations, rehearsal
-from resonance_zoom.registrations import Outcome
+from resonance_zoom import comparison, delivery, meetings, rehearsal
 from resonance_zoom.rehearsal import Rehearsal
 from resonance_zoom.store import outbox
 from resonance_zoom.sweep import Sweep
+from resonance_zoom.web import webhooks
 
 SHIPPED = Path("config/campaign.toml")
 
@@ -50,7 +50,7 @@ def test_a_second_meeting_for_a_group_breaks_the_first_promise(
 def test_a_registration_that_is_dropped_breaks_the_second_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registrations, "notified", lambda *_args: Outcome(new=False))
+    monkeypatch.setattr(webhooks, "keep", lambda _service, calls: [() for _ in calls])
     monkeypatch.setattr(
         sync_registrants, "sweep_meeting", lambda _s, _z, row, *_a, **_k: Sweep(row.focus_group)
     )

@@ -6,7 +6,7 @@ import click
 from sqlalchemy import Connection
 
 from jobs import sync_registrants
-from resonance_zoom import acts, meetings, registrations
+from resonance_zoom import acts, learning, meetings
 from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.commands.at_hand import actor, all_parts, as_json, database, known_group
 from resonance_zoom.errors import NotFound
@@ -72,7 +72,7 @@ def cancel(email: str, slug: str) -> None:
     with all_parts() as service:
         known_group(service.campaign, slug)
         with service.store.read() as connection:
-            person = registrations.active_person(connection, slug, email)
+            person = learning.active_person(connection, slug, email)
         desk = acts.Desk(service.store, service.campaign, utc_now(), actor())
         if not acts.give_up_place(desk, service.zoom, person.id, receipt=False):
             say("Zoom does not know the registration any more; taken out here.")

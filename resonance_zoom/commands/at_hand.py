@@ -16,6 +16,7 @@ from resonance_zoom.errors import NotFound
 from resonance_zoom.service import Service, open_service
 from resonance_zoom.settings import ZOOM_NEEDS, Settings, load_settings
 from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 focus_group = click.option("--focus-group", metavar="SLUG", help="Only this focus group.")
@@ -27,7 +28,7 @@ output = click.option(
 @contextmanager
 def database(settings: Settings) -> Iterator[Store]:
     """The database beside the daemon: it must exist and be of this version."""
-    store = Store(settings.database_url)
+    store = open_store(settings.database_url)
     try:
         store.require_current()
         yield store

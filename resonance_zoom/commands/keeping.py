@@ -24,7 +24,7 @@ from resonance_zoom.printing import print_json, print_table, say
 from resonance_zoom.service import utc_now
 from resonance_zoom.settings import load_settings
 from resonance_zoom.store import journal, people
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 
 file_argument = click.Path(dir_okay=False, path_type=Path)
 
@@ -118,16 +118,19 @@ def backup(file: Path | None) -> None:
 
 
 @click.command()
-@click.argument("file", type=file_argument)
+@click.argument("file", required=False, type=file_argument)
 @click.confirmation_option("--yes", prompt="Put this backup in the place of the database?")
-def restore(file: Path) -> None:
-    """Bring a backup back, while the service is stopped; what may have gone waits for a yes."""
-    store = Store(load_settings().database_url)
+def restore(file: Path | None) -> None:
+    """Bring a backup back, while the service is stopped; what may have gone waits for a yes.
+
+    On PostgreSQL the server restores the database; then this, without FILE, makes it safe.
+    """
+    store = open_store(load_settings().database_url)
     try:
         done = restoring.restore(store, file, utc_now(), by=actor())
     finally:
         store.close()
-    click.echo(f"{file} is the database now")
+    click.echo(f"{file} is the database now" if file else "the database is safe to start with")
     if done.aside is not None:
         say(f"What was there is kept: {done.aside}")
     if done.as_of is not None:

@@ -14,7 +14,7 @@ from resonance_zoom.commands.at_hand import as_json
 from resonance_zoom.printing import colour, print_json, say
 from resonance_zoom.service import open_service, open_zoom, utc_now
 from resonance_zoom.settings import RUN_NEEDS, ZOOM_NEEDS, Settings, load_settings
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 
 
 @click.command()
@@ -51,11 +51,14 @@ def demo(port: int) -> None:
 
 
 @click.command()
+@click.option(
+    "--kept", metavar="HEAD", help="A head of the staff's acts, kept from an earlier check."
+)
 @as_json
-def check(*, as_json: bool) -> None:
+def check(kept: str | None, *, as_json: bool) -> None:
     """Tell what would stop the campaign, and what to do about it."""
     points = []
-    for point in doctor.examine(load_settings()):
+    for point in doctor.examine(load_settings(), kept_head=kept):
         points.append({"name": point.name, "level": point.level, "says": point.says,
                        "remedy": point.remedy})  # fmt: skip
         if not as_json:
@@ -78,12 +81,12 @@ def plan(*, as_json: bool) -> None:
     """Show what `run` would create or change on Zoom and which letters would go; change nothing."""
     settings = load_settings(needs=ZOOM_NEEDS)
     campaign = load_campaign(settings.campaign_file)
-    store = Store(settings.database_url)
+    store = open_store(settings.database_url)
     try:
-        if store.path.exists():
+        if store.exists():
             store.require_current()
         with open_zoom(settings) as zoom:
-            found = planning.plan(store if store.path.exists() else None, zoom, campaign, utc_now())
+            found = planning.plan(store if store.exists() else None, zoom, campaign, utc_now())
     finally:
         store.close()
     if as_json:

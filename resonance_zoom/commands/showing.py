@@ -20,7 +20,7 @@ from resonance_zoom.service import Service, open_service, utc_now
 from resonance_zoom.settings import load_settings
 from resonance_zoom.site import write_site
 from resonance_zoom.store import journal
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 
 
 @click.command()
@@ -133,9 +133,9 @@ def site(folder: Path) -> None:
     """Write the page of the campaign as files, for any web server."""
     settings = load_settings()
     campaign = load_campaign(settings.campaign_file)
-    store = Store(settings.database_url)
+    store = open_store(settings.database_url)
     try:
-        exists = store.path.exists()
+        exists = store.exists()
         if exists:
             store.require_current()
         written = write_site(campaign, store if exists else None, utc_now(), folder)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
-from resonance_zoom.doctor import at_zoom, machine, way_in, way_out
+from resonance_zoom.doctor import at_zoom, machine, past_acts, way_in, way_out
 from resonance_zoom.doctor.points import (
     TRY_AGAIN,
     NotChecked,
@@ -29,6 +29,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient], Verdict]], ...] = (
     ("dates ahead", machine.dates_ahead),
     ("environment", machine.environment),
     ("database", machine.database),
+    ("staff acts", past_acts.staff_acts),
     ("disk", machine.disk),
     ("Zoom token", at_zoom.zoom_token),
     ("scopes", at_zoom.scopes),
@@ -43,12 +44,17 @@ CHECKS: tuple[tuple[str, Callable[[Patient], Verdict]], ...] = (
 )
 
 
-def examine(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Iterator[Point]:
+def examine(
+    settings: Settings, *, now: Callable[[], datetime] = utc_now, kept_head: str | None = None
+) -> Iterator[Point]:
     """Every point in order, each as soon as it is known. Never raises.
 
     `settings` may have been loaded without needs: what is missing is one of the points.
+    `kept_head`: the head of the staff's acts as an earlier check told it.
     """
-    patient = Patient(settings=settings, now=now, zoom=open_zoom(settings, now=now))
+    patient = Patient(
+        settings=settings, now=now, zoom=open_zoom(settings, now=now), kept_head=kept_head
+    )
     try:
         for name, check in CHECKS:
             verdict = _verdict(check, patient)

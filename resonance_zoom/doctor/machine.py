@@ -27,6 +27,8 @@ from resonance_zoom.doctor.points import (
 from resonance_zoom.errors import CampaignFileError
 from resonance_zoom.service import letter_room
 from resonance_zoom.store.engine import HEAD, Store
+from resonance_zoom.store.opening import open_store
+from resonance_zoom.store.sqlite import SqliteStore
 
 MB = 1024 * 1024
 DISK_TIGHT, DISK_FULL = 500 * MB, 50 * MB
@@ -89,30 +91,54 @@ def environment(patient: Patient) -> Verdict:
 
 def database(patient: Patient) -> Verdict:
     """It can be opened or created, is sound, and of this version."""
-    store = Store(patient.settings.database_url)
+    store = open_store(patient.settings.database_url)
+    try:
+        return _file(store) if isinstance(store, SqliteStore) else _server(store)
+    finally:
+        store.close()
+
+
+def _file(store: SqliteStore) -> Verdict:
     path = store.path
     if problem := _unwritable(path):
         return red(problem, "Make it writable for this user, or name another DATABASE_URL.")
     if not path.exists():
         return green(f"{path} will be created")
-    try:
-        with store.read() as connection:
-            sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
-        found = store.revision()
-        if found is not None and found >= HEAD:
-            store.require_current()  # refuses what a newer version wrote
-    finally:
-        store.close()
+    with store.read() as connection:
+        sound = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
     if not sound:
         return red(f"{path} is damaged", "Put it aside and restore the newest backup.")
+    return _schema(store, "Nothing to do: `run` keeps a copy beside it and migrates it.")
+
+
+def _server(store: Store) -> Verdict:
+    with store.read() as connection:
+        lax = [
+            name
+            for name in ("fsync", "full_page_writes")
+            if connection.exec_driver_sql(f"SHOW {name}").scalar() != "on"
+        ]
+        version = connection.exec_driver_sql("SHOW server_version").scalar()
+    if lax:
+        return red(
+            f"{store.name} loses what was acknowledged when its power fails: {', '.join(lax)} off",
+            "Turn it on in the server's postgresql.conf.",
+        )
+    verdict = _schema(store, "Make a backup: the first process that starts migrates it.")
+    return verdict._replace(says=f"{verdict.says} (PostgreSQL {version})")
+
+
+def _schema(store: Store, before_migrating: str) -> Verdict:
+    found = store.revision()
     if found is None:
-        return green(f"{path} is empty and will be filled")
+        return green(f"{store.name} is empty and will be filled")
     if found < HEAD:
         return orange(
-            f"{path} was written by an older version (schema {found}, now {HEAD})",
-            "Nothing to do: `run` keeps a copy beside it and migrates it.",
+            f"{store.name} was written by an older version (schema {found}, now {HEAD})",
+            before_migrating,
         )
-    return green(f"{path}, schema {found}")
+    store.require_current()  # refuses what a newer version wrote
+    return green(f"{store.name}, schema {found}")
 
 
 def disk(patient: Patient) -> Verdict:

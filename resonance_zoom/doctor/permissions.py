@@ -59,10 +59,11 @@ def root_warning() -> str | None:
 
 def _data(settings: Settings) -> Iterator[Path]:
     """The data folder, the database with all that lies beside it, and its backups."""
-    folder, name = settings.data_dir, Path(settings.database_url).name
+    folder = settings.data_dir
     if folder.exists():
         yield folder
-        yield from sorted(path for path in folder.glob(f"{name}*") if path.is_file())
+        if file := settings.database_file:
+            yield from sorted(path for path in folder.glob(f"{file.name}*") if path.is_file())
         yield from sorted(folder.glob("backups"))
         yield from sorted(path for path in folder.glob("backups/*") if path.is_file())
 

@@ -63,6 +63,7 @@ class Patient:
     settings: Settings
     now: Callable[[], datetime]
     zoom: ZoomClient
+    kept_head: str | None = None
     campaign: Campaign | None = None
     granted: frozenset[str] | None = None
     lacking: frozenset[str] = field(default_factory=frozenset)

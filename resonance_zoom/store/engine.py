@@ -1,339 +1,163 @@
-"""Opens the database and hands out transactions: readers beside one writer, durable at commit.
+"""What every database of a campaign does for us: readers beside one writer, durable at commit.
 
-SQLite runs in WAL with `synchronous=FULL` (NORMAL loses acknowledged commits at a power cut) and
-every writing transaction begins IMMEDIATE: a transaction that reads first and writes later would
-fail at once with "database is locked", whatever the timeout.
+The rooms behind it are `sqlite` (a file, one machine) and `postgresql` (a server, many machines);
+`opening.open_store` makes the one that DATABASE_URL names. Both have ONE WRITER at a time, so that
+what a transaction has read stays true until it writes. Throughput comes from groups, see `groups`.
 """
 
-import os
-import shutil
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, Engine, inspect, text
 
-from resonance_zoom.errors import (
-    ConfigurationError,
-    DatabaseBusy,
-    DatabaseUnusable,
-    ResonanceError,
-)
-from resonance_zoom.store import beside
+from resonance_zoom.errors import DatabaseBusy, DatabaseUnusable, ResonanceError
 
-HEAD = "0004"  # the newest migration; a test holds it to the scripts
+HEAD = "0005"  # the newest migration; a test holds it to the scripts
 # Zoom waits for three seconds, and comes again after five minutes. Going on after its three is
 # right all the same: what is stored in the fourth second sends its letter now, and the repetition
 # changes nothing.
 BUSY_TIMEOUT_MS = 5000
-ROOM_TO_WRITE = 1024 * 1024  # bytes; with less, an error of the disk means that it is full
-_PRAGMAS = (
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA secure_delete=ON",
-)
 
 
-class Store:
+class Store(ABC):
     """The database of one campaign. Leaving a `write()` block commits, an exception rolls back."""
 
-    def __init__(self, url: str) -> None:
-        if not url.startswith("sqlite:///"):
-            raise ConfigurationError(
-                "DATABASE_URL: this version runs on SQLite only",
-                remedy="Use DATABASE_URL=sqlite:///var/resonance.db",
-            )
-        self.path = Path(url.removeprefix("sqlite:///"))
-        self.engine = _sqlite_engine(url, self._connect)
-        # SQLite has one writer. Waiting for our own threads here is fair and wakes at once, where
-        # SQLite's busy handler would poll with growing pauses.
+    engine: Engine
+    name: str  # as messages call it, without a password
+    stem: str  # what its backups are called,
+    suffix: str  # and how they end
+    folder: Path  # of this machine's data: Maildir, receipts, backups
+    shared: bool  # by processes on several machines
+
+    def __init__(self) -> None:
+        # Waiting for our own threads here is fair and wakes at once, where the database would poll,
+        # or keep a connection for each who waits.
         self._writer = threading.RLock()
-        self._lock_file: int | None = None
-        self._file: tuple[int, int] | None = None  # device and inode, once prepared
         self.lost: ResonanceError | None = None  # why nothing may be written any more
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Connection]:
         """A consistent view; nothing is written."""
-        with self._told_plainly(), self.engine.connect() as connection, connection.begin():
-            yield connection
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction that may write. Raises DatabaseBusy when another process holds on.
+    @abstractmethod
+    def write(self) -> AbstractContextManager[Connection]:
+        """One transaction that may write, alone. Raises DatabaseBusy when another one holds on.
 
-        Raises DatabaseUnusable, and commits nothing, when the file is no longer the one that was
-        prepared: what is written to a deleted file is gone with the process.
+        Raises DatabaseUnusable, and commits nothing, when the database was lost.
         """
-        with (
-            self._my_turn(),
-            self._told_plainly(),
-            self.engine.connect().execution_options(immediate=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
-            self.look_after_file()
 
-    @contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        # With an end: behind a database that stays locked, calls would pile up until no thread of
-        # the web server is left.
-        if not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
-            raise _busy(self.path)
-        try:
-            yield
-        finally:
-            self._writer.release()
-
-    def look_after_file(self) -> None:
-        """Raises what is in `lost`: DatabaseUnusable when the prepared file is no longer there.
-
-        Deleted, replaced or emptied, it would take what is written and keep none of it.
-        """
-        if self.lost is not None:
-            raise self.lost
-        if self._file is None:
-            return
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            trouble = "was deleted"
-        else:
-            if (found.st_dev, found.st_ino) == self._file and found.st_size:
-                return
-            trouble = "was replaced by another file" if found.st_size else "was emptied"
-        self.lost = DatabaseUnusable(
-            f"{self.path} {trouble} while the service ran", remedy=beside.RESTORE_IT
-        )
-        raise self.lost
-
+    @abstractmethod
     def prepare(self) -> None:
-        """Create or migrate the database; keeps a copy beside it before a migration.
+        """Create or migrate the database, once, however many processes begin at the same time.
 
-        Raises DatabaseUnusable for a damaged file, one written by a newer version, and where a
-        database once was and is no more: a new one would write to everyone again.
+        Raises DatabaseUnusable for a damaged one, and one written by a newer version.
         """
-        if self.path.parent != Path():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.path.exists() or not self.path.stat().st_size:
-            beside.refuse_to_begin_anew(self.path)
-            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
-        self._refuse_damage()
-        with self._told_plainly():
-            found = self.revision()
-            if found is None:
-                beside.refuse_to_begin_anew(self.path)
-                self._refuse_tables_of_others()
-            self._use_wal()
-            if found != HEAD:
-                self._migrate(found)
-        beside.note_that_it_was_made(self.path)
-        self._file = self._identity()
 
-    def _migrate(self, found: str | None) -> None:
-        # Imported here: alembic costs a third of a second that only a migration should pay.
-        from resonance_zoom.store.migrations import known_revisions, upgrade
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether a campaign was begun here."""
 
-        self._refuse_unknown(found, known_revisions())
-        if found is not None:
-            self.copy_to(self.path.with_name(f"{self.path.name}.before-{HEAD}"))
-        upgrade(self.engine)
+    @abstractmethod
+    def look_after(self) -> None:
+        """Raises what is in `lost`, after a look whether the database and our lock are there."""
 
-    def _refuse_tables_of_others(self) -> None:
-        with self.engine.connect() as connection:
-            if connection.execute(text("SELECT 1 FROM sqlite_master")).first() is not None:
-                raise DatabaseUnusable(
-                    f"{self.path} is the database of another program",
-                    remedy="Name another file in DATABASE_URL.",
-                )
+    @abstractmethod
+    def copy_to(self, target: Path) -> None:
+        """A consistent copy in a file, while others read and write. Raises DatabaseUnusable."""
 
-    def _identity(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_dev, found.st_ino
+    @abstractmethod
+    def scrub(self) -> None:
+        """Leave nothing that can be read of what was deleted. Raises DatabaseBusy."""
+
+    @abstractmethod
+    def hold_alone(self) -> None:
+        """Take the lock that only one clock can hold on this database, until `close`.
+
+        Raises AlreadyRunning. The lock goes with the process, however it ends.
+        """
+
+    @abstractmethod
+    def hold_sender(self, sender: int) -> None:
+        """Show, as long as this process lives, that this sender of letters does."""
+
+    @abstractmethod
+    def sender_alive(self, sender: int) -> bool:
+        """Whether the process of a sender still holds on to it."""
+
+    @abstractmethod
+    def _told_plainly(self) -> AbstractContextManager[None]:
+        """The database's own errors as ours."""
 
     def require_current(self) -> None:
         """For commands beside the daemon: the database must exist and be of this version."""
-        if not self.path.exists():
+        if not self.exists():
             raise DatabaseUnusable(
-                f"there is no database at {self.path} yet",
+                f"there is no database at {self.name} yet",
                 remedy="Start the campaign first: resonance-zoom run",
             )
         with self._told_plainly():
             found = self.revision()
         if found is None or found < HEAD:
             raise DatabaseUnusable(
-                f"{self.path} was written by an older version",
+                f"{self.name} was written by an older version",
                 remedy="Start the daemon once, it migrates the database: resonance-zoom run",
             )
         self._refuse_unknown(found, [HEAD])
-        self._file = self._identity()
 
     def revision(self) -> str | None:
         """The migration that the database stands at, None for an empty one."""
         with self.engine.connect() as connection:
-            exists = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
-            if connection.execute(exists).first() is None:
-                return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return revision_on(connection)
 
-    def copy_to(self, target: Path) -> None:
-        """A consistent copy while others read and write (SQLite's online backup).
+    def wake(self, job: str) -> None:  # noqa: B027 — where nobody can hear it, nothing is said
+        """Ask the clock, in whatever process, to run a job now; unheard, it runs at its time."""
 
-        It has its name only when it is whole and was read through. Raises DatabaseUnusable.
-        """
-        part = target.with_name(f"{self.path.name}.part")
-        try:
-            os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-            with closing(self._connect()) as source, closing(sqlite3.connect(part)) as copy:
-                source.backup(copy)
-                sound = copy.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-            if not sound:
-                raise self._damaged()
-            part.replace(target)
-        except sqlite3.DatabaseError as error:
-            # Not a trouble of ours for good: it may be the other disk's.
-            raise DatabaseUnusable(
-                f"{target}: {error}", remedy="See that the disk has room and the file is writable."
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
-
-    def scrub(self) -> None:
-        """Leave no byte of what was deleted, in the file or its log. Raises DatabaseBusy."""
-        with self._my_turn(), closing(self._connect()) as connection:
-            try:
-                for pragma in (*_PRAGMAS, "PRAGMA temp_store=MEMORY"):
-                    connection.execute(pragma)
-                connection.execute("VACUUM")
-                checkpoint = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.DatabaseError as error:
-                raise self._plainly(error) from error
-        if checkpoint[0]:  # somebody still reads from the log
-            raise _busy(self.path)
-
-    def hold_alone(self) -> None:
-        """Take the lock that only one daemon can hold on this database, until `close`.
-
-        Raises AlreadyRunning. The lock is the kernel's: it goes with the process, however it ends.
-        """
-        if self._lock_file is None:
-            self._lock_file = beside.lock(self.path)
+    def heard(self) -> Iterator[str | None]:
+        """The jobs that other processes wake, as they come; None now and then, when none did."""
+        return iter(())
 
     def close(self) -> None:
         """Give back every connection and the lock."""
         self.engine.dispose()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
-
-    def _refuse_damage(self) -> None:
-        try:
-            with closing(self._connect()) as connection:
-                sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-        except sqlite3.DatabaseError as error:
-            raise self._plainly(error) from error
-        if not sound:
-            raise self._damaged()
-
-    def _use_wal(self) -> None:
-        try:
-            with closing(self._connect()) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.DatabaseError as error:
-            raise self._plainly(error) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        # Once prepared, a file that is gone must not come back as an empty one.
-        mode = "rwc" if self._file is None else "rw"
-        connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode={mode}",
-            uri=True,
-            timeout=BUSY_TIMEOUT_MS / 1000,
-            check_same_thread=False,  # the pool lends a connection to one thread at a time
-        )
-        if self._lock_file is None:
-            # Only the daemon tidies the log, in its one writing thread: before SQLite 3.51.3, two
-            # processes that did it at once could damage the file.
-            # https://sqlite.org/wal.html#walresetbug
-            connection.execute("PRAGMA wal_autocheckpoint=0")
-        return connection
 
     @contextmanager
-    def _told_plainly(self) -> Iterator[None]:
-        """SQLite's own errors as ours."""
-        if self.lost is not None:
-            raise self.lost
+    def _my_turn(self) -> Iterator[None]:
+        # With an end: behind a database that stays locked, calls would pile up until no thread of
+        # the web server is left.
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise self._busy()
         try:
             yield
-        except DatabaseError as error:
-            if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(
-                error.orig, sqlite3.IntegrityError
-            ):
-                raise self._plainly(error.orig) from error
-            raise
+        finally:
+            self._writer.release()
 
-    def _plainly(self, error: sqlite3.DatabaseError) -> ResonanceError:
-        """What SQLite says as an error of ours; what no waiting mends is kept in `lost`.
-
-        https://sqlite.org/rescode.html
-        """
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return _busy(self.path)
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            self.lost = self._damaged()
-            return self.lost
-        plain = DatabaseUnusable(
-            f"{self.path}: {error}", remedy="See that the disk has room and the file is writable."
+    def _busy(self) -> DatabaseBusy:
+        return DatabaseBusy(
+            f"another process held {self.name} for over {BUSY_TIMEOUT_MS // 1000} seconds",
+            remedy="Try again; if it lasts, look for a program that keeps the database open.",
+            retry_after=1,
         )
-        # After a failed fsync nobody knows what the disk holds, and asking again would be told that
-        # all is well: only a new start reads it anew. A full disk is no such thing.
-        if code == sqlite3.SQLITE_IOERR and self._has_room():
-            self.lost = plain
-        return plain
-
-    def _has_room(self) -> bool:
-        try:
-            return shutil.disk_usage(self.path.parent).free > ROOM_TO_WRITE
-        except OSError:
-            return True  # the disk does not even say: that is worse than a full one
-
-    def _damaged(self) -> DatabaseUnusable:
-        return DatabaseUnusable(f"{self.path} is damaged or no database", remedy=beside.RESTORE_IT)
 
     def _refuse_unknown(self, found: str | None, known: list[str]) -> None:
         if found is not None and found not in known:
             raise DatabaseUnusable(
-                f"{self.path} was written by a newer version of resonance-zoom (schema {found})",
+                f"{self.name} was written by a newer version of resonance-zoom (schema {found})",
                 remedy="Install that version again, or name another DATABASE_URL.",
             )
 
-
-def _sqlite_engine(url: str, connect: Callable[[], sqlite3.Connection]) -> Engine:
-    engine = create_engine(url, creator=connect)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
+    def _refuse_tables_of_others(self, connection: Connection) -> None:
+        if inspect(connection).get_table_names():
+            raise DatabaseUnusable(
+                f"{self.name} is the database of another program",
+                remedy="Name another one in DATABASE_URL.",
+            )
 
 
-def _busy(path: Path) -> DatabaseBusy:
-    return DatabaseBusy(
-        f"another process held {path} for over {BUSY_TIMEOUT_MS // 1000} seconds",
-        remedy="Try again; if it lasts, look for a program that keeps the file open.",
-        retry_after=1,
-    )
+def revision_on(connection: Connection) -> str | None:
+    """The same as `Store.revision`, within a transaction."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, String, cast, delete, literal, or_, select, update
 
-from resonance_zoom.store import outbox
+from resonance_zoom.store import chain, outbox
 from resonance_zoom.store.tables import events, journal, letters, registrants, tombstones
+from resonance_zoom.store.upsert import insert
 
 EVERYBODY = "everybody"  # the digest of the tombstone that a purge leaves: it fits every address
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
@@ -158,7 +158,7 @@ def knows_somebody(connection: Connection) -> bool:
 
 
 _NOBODY: dict[str, Any] = {
-    "email_folded": func.printf("erased %d", registrants.c.id),
+    "email_folded": literal("erased ") + cast(registrants.c.id, String),
     "email": "",
     "first_name": "",
     "last_name": "",
@@ -172,8 +172,8 @@ def _clean_journal(connection: Connection, which: Any) -> None:
     """A line names nobody, but may quote a mail server that did, and Zoom's id of a person."""
     quoted = or_(
         journal.c.message.contains("@"),
-        func.instr(journal.c.data, "@") > 0,
-        func.instr(journal.c.data, "zoom_registrant_id") > 0,
+        cast(journal.c.data, String).contains("@"),
+        cast(journal.c.data, String).contains("zoom_registrant_id"),
     )
     for line in connection.execute(select(journal).where(which, quoted)).all():
         data = {
@@ -186,12 +186,13 @@ def _clean_journal(connection: Connection, which: Any) -> None:
             .where(journal.c.id == line.id)
             .values(message=_ADDRESS.sub("…", line.message), data=data)
         )
+        chain.rewritten(connection, line.id)
 
 
 def _keep(connection: Connection, stone: Tombstone) -> None:
     values = {"key": stone.key, "erased_at": stone.erased_at, "told_at": None}
     connection.execute(
-        insert(tombstones)
+        insert(connection, tombstones)
         .values(digest=stone.digest, **values)
         .on_conflict_do_update(index_elements=["digest"], set_=values)
     )

@@ -1,17 +1,41 @@
 """Writes what happened where staff will read it: one line an occurrence, no name, no address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from resonance_zoom.store import chain, upsert
+from resonance_zoom.store.bulk import insert_many
 from resonance_zoom.store.tables import journal, meta, runs
 
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
 PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
 CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
+
+
+def line(
+    now: datetime,
+    kind: str,
+    message: str,
+    *,
+    level: str = INFO,
+    focus_group: str | None = None,
+    registrant: int | None = None,
+    **data: Any,
+) -> dict[str, Any]:
+    """A line to be added. `kind`: what happened (`letter.sent`); `data`: the figures behind it."""
+    return {
+        "at": now,
+        "level": level,
+        "kind": kind,
+        "focus_group": focus_group,
+        "registrant": registrant,
+        "message": message,
+        "data": _plain(data),
+    }
 
 
 def note(
@@ -25,18 +49,25 @@ def note(
     registrant: int | None = None,
     **data: Any,
 ) -> None:
-    """Add a line. `kind` is what happened (`letter.sent`); `data` holds the figures behind it."""
-    connection.execute(
-        insert(journal).values(
-            at=now,
-            level=level,
-            kind=kind,
-            focus_group=focus_group,
-            registrant=registrant,
-            message=message,
-            data={key: _plain(value) for key, value in data.items()},
-        )
+    """Add a line, see `line`. What somebody did (`staff.…`) becomes a link of the chain as well."""
+    row = line(
+        now,
+        kind,
+        message,
+        level=level,
+        focus_group=focus_group,
+        registrant=registrant,
+        **data,
     )
+    added = connection.execute(insert(journal).values(**row))
+    if chain.is_act(kind):
+        assert added.inserted_primary_key is not None  # noqa: S101 — one row: it has a key
+        chain.add(connection, added.inserted_primary_key.id)
+
+
+def note_all(connection: Connection, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Add many lines in one statement, none of them an act of somebody's."""
+    insert_many(connection, journal, lines)
 
 
 def note_run(
@@ -60,8 +91,8 @@ def forget_runs(connection: Connection, before: datetime) -> int:
 
 
 def forget_technical(connection: Connection, before: datetime) -> int:
-    """Drop the technical lines older than `before`; returns how many."""
-    old = (journal.c.level == DEBUG) & (journal.c.at < before)
+    """Drop the technical lines older than `before`; returns how many. No act is technical."""
+    old = (journal.c.level == DEBUG) & (journal.c.at < before) & ~journal.c.kind.like("staff.%")
     return connection.execute(delete(journal).where(old)).rowcount
 
 
@@ -73,7 +104,7 @@ def recall(connection: Connection, key: str) -> Any:
 def remember(connection: Connection, key: str, value: Any) -> None:
     """Keep one JSON value under `key`, in place of what was there."""
     kept = _plain(value)
-    statement = upsert(meta).values(key=key, value=kept)
+    statement = upsert.insert(connection, meta).values(key=key, value=kept)
     connection.execute(
         statement.on_conflict_do_update(index_elements=["key"], set_={"value": kept})
     )
@@ -118,8 +149,13 @@ def outage_within(
     return None
 
 
+_PLAIN = (str, int, float, bool, NoneType)
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON columns hold it: datetimes as ISO text."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):

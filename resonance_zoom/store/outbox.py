@@ -9,6 +9,7 @@
 Every move is an UPDATE that names the state it leaves: who comes second changes nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,9 +25,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import Insert, insert
 
+from resonance_zoom.store.bulk import insert_many
 from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
+from resonance_zoom.store.upsert import Insert, insert
 
 QUEUED, SENDING, SENT, FAILED, DROPPED, IN_DOUBT = (
     "queued",
@@ -60,8 +62,10 @@ REASONS = {
     "meeting_cancelled": "the meeting was called off",
     "restored": "it may have gone before the database was restored",
     "adopted": "it may have gone before this database knew the meeting",
+    "many_today": "it has not gone: more confirmations were owed that day than the file allows",
     "error": "an unexpected fault",
 }
+MANY_TODAY = "many_today"  # held before it ever left, see `holds`
 _SEEMED_GONE = ("cancelled", "denied", "pending")
 
 
@@ -106,8 +110,22 @@ def owe(
         "state": QUEUED,
         "created_at": now,
     }
-    statement = _owed_anew(insert(letters).values(row)).returning(letters.c.id)
+    statement = _owed_anew(insert(connection, letters).values(row)).returning(letters.c.id)
     return connection.execute(statement).scalar()
+
+
+def owe_first(connection: Connection, owed: Sequence[Mapping[str, Any]]) -> None:
+    """Owe letters, in one statement, to people to whom none was owed before; fields as of `owe`."""
+    rows = [
+        {
+            **{name: value for name, value in letter.items() if name != "now"},
+            "ready_at": letter["due_at"],
+            "state": QUEUED,
+            "created_at": letter["now"],
+        }
+        for letter in owed
+    ]
+    insert_many(connection, letters, rows)
 
 
 def _owed_anew(statement: Insert) -> Insert:
@@ -172,7 +190,7 @@ def owe_reminder(
         "detail",
         "created_at",
     )
-    statement = insert(letters).from_select(columns, who)
+    statement = insert(connection, letters).from_select(columns, who)
     statement = _owed_anew(statement) if state == QUEUED else statement.on_conflict_do_nothing()
     return connection.execute(statement).rowcount
 
@@ -258,6 +276,7 @@ def last_told_start(registrant: Any) -> Select[datetime]:
         .where(
             letters.c.registrant == registrant,
             letters.c.state.in_((SENT, SENDING, IN_DOUBT)),  # they have it, or may have it
+            func.coalesce(letters.c.reason, "") != MANY_TODAY,  # but for what has not gone
             letters.c.kind.not_in(("cancelled", "withdrawn")),  # these name no start to come to
         )
         .order_by(letters.c.claimed_at.desc(), letters.c.id.desc())
@@ -394,7 +413,7 @@ def copy_by_hand(
         "detail": detail,
         "created_at": now,
     }
-    statement = insert(letters).values(values).returning(letters.c.id)
+    statement = letters.insert().values(values).returning(letters.c.id)
     return int(connection.execute(statement).scalar_one())
 
 

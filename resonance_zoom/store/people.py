@@ -1,14 +1,19 @@
 """What we were told about registrants (events) and what it adds up to (registrants): queries."""
 
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, Table, bindparam, select, update
 
+from resonance_zoom.store.bulk import insert_many
 from resonance_zoom.store.tables import events, registrants
+
+A_PAGE = 500  # so many values at most in one statement
+Person = tuple[str, str]  # focus group and folded address: one registration
+
+_CHANGE = update(registrants).where(registrants.c.id == bindparam("b_id"))
 
 
 def fold(email: str) -> str:
@@ -18,57 +23,86 @@ def fold(email: str) -> str:
 
 def sought(*words: str) -> str:
     """Words as a search compares them, without accents or case: `É. Œuvrard` is `e. oeuvrard`."""
-    text = " ".join(words).casefold().replace("œ", "oe").replace("æ", "ae")
+    text = " ".join(words).casefold()
+    if text.isascii():
+        return text
+    text = text.replace("œ", "oe").replace("æ", "ae")
     marked = unicodedata.normalize("NFKD", text)
     return "".join(letter for letter in marked if not unicodedata.combining(letter))
 
 
-def add_event(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Keep an event. False: we had it already."""
-    statement = insert(events).values(**values).on_conflict_do_nothing(index_elements=["key"])
-    return connection.execute(statement).rowcount == 1
+def known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Those of the keys under which an event is kept."""
+    return set(connection.scalars(select(events.c.key).where(events.c.key.in_(keys))))
 
 
-def history(
-    connection: Connection, focus_group: str, email_folded: str
-) -> Sequence[Row[tuple[Any, ...]]]:
-    """Every event of one person in one group, in no order."""
-    return connection.execute(
-        select(events).where(
-            events.c.focus_group == focus_group, events.c.email_folded == email_folded
-        )
-    ).all()
+def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep events that are not kept yet."""
+    insert_many(connection, events, rows)
 
 
-def person(
-    connection: Connection, focus_group: str, email_folded: str
-) -> Row[tuple[Any, ...]] | None:
-    """The registrant, None before anything was known of them."""
-    return connection.execute(
-        select(registrants).where(
-            registrants.c.focus_group == focus_group, registrants.c.email_folded == email_folded
-        )
-    ).first()
+def histories(
+    connection: Connection, persons: Collection[Person]
+) -> dict[Person, list[Row[tuple[Any, ...]]]]:
+    """Every event of each of these persons, in no order: one statement."""
+    found: dict[Person, list[Row[tuple[Any, ...]]]] = {person: [] for person in persons}
+    for row in _of(connection, events, persons):
+        if (row.focus_group, row.email_folded) in found:
+            found[row.focus_group, row.email_folded].append(row)
+    return found
+
+
+def known(
+    connection: Connection, persons: Collection[Person]
+) -> dict[Person, Row[tuple[Any, ...]]]:
+    """Those of the persons of whom anything is known: one statement."""
+    rows = _of(connection, registrants, persons)
+    return {(row.focus_group, row.email_folded): row for row in rows}
+
+
+def _of(connection: Connection, table: Table, persons: Collection[Person]) -> Iterable[Any]:
+    if not persons:
+        return ()
+    # Groups and addresses apart, which the index answers at once; a pair that was not asked for
+    # (the same person in another group) is for the caller to pass over.
+    groups, addresses = zip(*persons, strict=True)
+    which = table.c.focus_group.in_({*groups}) & table.c.email_folded.in_({*addresses})
+    return connection.execute(select(table).where(which))
 
 
 def save(
-    connection: Connection, focus_group: str, email_folded: str, values: Mapping[str, Any]
-) -> int:
-    """Create or replace what is known of a person; returns our id."""
-    values = {
-        **values,
-        "sought": sought(values["first_name"], values["last_name"], values["email"]),
+    connection: Connection,
+    states: Mapping[Person, Mapping[str, Any]],
+    *,
+    known: Mapping[Person, int],
+) -> dict[Person, int]:
+    """Write what is known of persons, in place of what was; {person: our id}.
+
+    `known`: the ids of those who have a row already. Whoever is written was just heard of, and is
+    not absent.
+    """
+    rows = {person: _row(person, state) for person, state in states.items()}
+    changes = [{"b_id": known[person], **row} for person, row in rows.items() if person in known]
+    if changes:
+        connection.execute(_CHANGE, changes)
+    additions = {person: row for person, row in rows.items() if person not in known}
+    if not additions:
+        return dict(known)
+    insert_many(connection, registrants, list(additions.values()))
+    found = _of(connection, registrants, additions)
+    return {**known, **{(row.focus_group, row.email_folded): row.id for row in found}}
+
+
+def _row(person: Person, state: Mapping[str, Any]) -> dict[str, Any]:
+    words = sought(state["first_name"], state["last_name"], state["email"])
+    group, folded = person
+    return {
+        "focus_group": group,
+        "email_folded": folded,
+        **state,
+        "absent_since": None,
+        "sought": words,
     }
-    statement = insert(registrants).values(
-        focus_group=focus_group, email_folded=email_folded, **values
-    )
-    return int(
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["focus_group", "email_folded"], set_=dict(values)
-            ).returning(registrants.c.id)
-        ).scalar_one()
-    )
 
 
 def people_of(
@@ -83,21 +117,34 @@ def people_of(
     return {row.email_folded: row for row in found}
 
 
-def active_people(connection: Connection, focus_group: str) -> Sequence[Row[tuple[Any, ...]]]:
-    """Everyone approved or pending in the group."""
-    return connection.execute(
-        select(registrants).where(
+def active_addresses(connection: Connection, focus_group: str) -> list[tuple[int, str]]:
+    """(our id, folded address) of everyone approved or pending in the group."""
+    found = connection.execute(
+        select(registrants.c.id, registrants.c.email_folded).where(
             registrants.c.focus_group == focus_group,
             registrants.c.status.in_(("approved", "pending")),
         )
-    ).all()
+    )
+    return [(number, folded) for number, folded in found]
 
 
-def mark_absent(connection: Connection, ids: Collection[int], since: datetime | None) -> None:
+def with_ids(connection: Connection, ids: Sequence[int]) -> list[Row[tuple[Any, ...]]]:
+    """The registrants with these of our ids."""
+    rows: list[Row[tuple[Any, ...]]] = []
+    for page in _pages(ids):
+        rows += connection.execute(select(registrants).where(registrants.c.id.in_(page)))
+    return rows
+
+
+def _pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[first : first + A_PAGE] for first in range(0, len(ids), A_PAGE))
+
+
+def mark_absent(connection: Connection, ids: Sequence[int], since: datetime | None) -> None:
     """They lacked in a complete listing since `since`; None: they are in it (again)."""
-    if ids:
+    for page in _pages(ids):
         connection.execute(
-            update(registrants).where(registrants.c.id.in_(ids)).values(absent_since=since)
+            update(registrants).where(registrants.c.id.in_(page)).values(absent_since=since)
         )
 
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from resonance_zoom.store.tables import sessions, spent
+from resonance_zoom.store.upsert import insert
 
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=10)
@@ -29,7 +29,7 @@ class Session:
 
 def spend(connection: Connection, token: str, now: datetime) -> bool:
     """Use up something that works once. False: it was used before."""
-    statement = insert(spent).values(token=token, at=now).on_conflict_do_nothing()
+    statement = insert(connection, spent).values(token=token, at=now).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1
 
 
@@ -38,7 +38,7 @@ def open_session(connection: Connection, *, name: str, role: str, now: datetime)
     cookie = secrets.token_urlsafe(32)
     connection.execute(delete(sessions).where(sessions.c.started_at <= now - LONGEST))
     connection.execute(
-        insert(sessions).values(
+        sessions.insert().values(
             key=_digest(cookie),
             name=name,
             role=role,

@@ -3,7 +3,9 @@
 Personal data lives in `registrants`, `events` and the `detail` of `letters`, nowhere else.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -44,6 +46,33 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         moment: datetime = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        """Several times cheaper than the dialect's own, of the same form: it runs for each time."""
+        return _as_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+
+    def result_processor(
+        self, dialect: Dialect, coltype: Any
+    ) -> Callable[[Any], datetime | None] | None:
+        """As `bind_processor`."""
+        if dialect.name == "sqlite":
+            return _from_text
+        return super().result_processor(dialect, coltype)
+
+
+@lru_cache(maxsize=1024)
+def _as_text(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    if value.tzinfo is not UTC:
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime cannot be stored: {value!r}")
+        value = value.astimezone(UTC)
+    return value.isoformat(" ", "microseconds")[:26]
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(f"{value}+00:00")
 
 
 NAMING = {
@@ -193,6 +222,20 @@ Index("ix_journal_registrant", journal.c.registrant, journal.c.id)
 Index("ix_journal_kind", journal.c.kind, journal.c.id)
 Index("ix_journal_at", journal.c.at, journal.c.id)
 Index("ix_journal_level", journal.c.level, journal.c.id)
+
+# One entry an act in the journal, and one more whenever an erasure rewrote its line: never changed,
+# but for the salt of what was erased.
+staff_act_chain = Table(
+    "staff_act_chain",
+    metadata,
+    Column("entry", Id, primary_key=True, autoincrement=False),
+    Column("what", String(10), nullable=False),  # act, adopted, rewritten
+    Column("line", Id, nullable=False),  # of `journal`
+    Column("salt", String(32)),
+    Column("content", String(64), nullable=False),  # digest of the salt and the line
+    Column("digest", String(64), nullable=False),  # digest of the entry before and of this one
+)
+Index("ix_staff_act_chain_line", staff_act_chain.c.line)
 
 # Every run of every job: when, how long, what it did, what went wrong.
 runs = Table(

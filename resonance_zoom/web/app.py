@@ -2,15 +2,18 @@
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from resonance_zoom.service import Service
 from resonance_zoom.web import health, pages, personal, public, staff, webhooks
-from resonance_zoom.web.security import OwnName, SecurityHeaders
+from resonance_zoom.web.challenges import Challenges
+from resonance_zoom.web.security import OwnName, SecurityHeaders, headers_of
 
+_ZOOM_CALLS = ("http", "POST", webhooks.PATH)
 ROUTES = (
-    Route("/webhooks/zoom", webhooks.zoom_called, methods=["POST"]),
+    Route(webhooks.PATH, webhooks.DOOR, methods=["POST"]),
     Route("/healthz", health.healthz),
     Route("/readyz", health.readyz),
     Route("/metrics", health.metrics),
@@ -25,11 +28,26 @@ ROUTES = (
 )
 
 
-def make_app(service: Service) -> Starlette:
+class App(Starlette):
+    """The pages, and Zoom's own way in beside them."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if (scope["type"], scope.get("method"), scope.get("path")) != _ZOOM_CALLS:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        try:
+            await webhooks.DOOR(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 — told as on every other route
+            await public.failed(Request(scope), error)(scope, receive, send)
+
+
+def make_app(service: Service) -> App:
     """The ASGI application of one service."""
     settings = service.settings
     https = settings.public_url.startswith("https://")
-    app = Starlette(
+    app = App(
         routes=[*ROUTES, Route(pages.stylesheet_path(), public.stylesheet)],
         middleware=[
             Middleware(SecurityHeaders, https=https),
@@ -40,4 +58,10 @@ def make_app(service: Service) -> Starlette:
     app.router.redirect_slashes = False  # it would lead to whatever `Host` says
     app.state.service = service
     app.state.failures = {}
+    app.state.challenges = Challenges()
+    app.state.webhook_headers = [
+        (name.lower().encode(), value.encode())
+        for name, value in headers_of(webhooks.PATH, https=https).items()
+    ]
+    app.state.reception = webhooks.make_reception(service)
     return app

@@ -37,7 +37,7 @@ async def readyz(request: Request) -> Response:
 def readiness(service: Service) -> dict[str, dict[str, Any]]:
     """{point: {ok, says}} for database, clock, last tick, last sweep, oldest due letter, disk."""
     now = service.now()
-    free = shutil.disk_usage(service.store.path.parent).free
+    free = shutil.disk_usage(service.store.folder).free
     points = {"disk": _point(free > DISK_FREE, f"{free // 1024**2} MB free")}
     try:
         with service.store.write() as connection:  # writable is what matters

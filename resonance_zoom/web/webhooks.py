@@ -4,52 +4,99 @@ The answer 200 means stored for good. What could not be stored is answered 503, 
 again after a 5xx only: https://developers.zoom.us/docs/api/webhooks/
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Connection
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from resonance_zoom import meetings, registrations
+from resonance_zoom import learning, meetings
 from resonance_zoom.errors import BadNotification, ResonanceError
 from resonance_zoom.registrations import REGISTRATION_EVENTS
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
+from resonance_zoom.store.groups import GroupCommit
+from resonance_zoom.web.challenges import Challenges, note_answered, note_refused
 from resonance_zoom.zoom import protocol
 from resonance_zoom.zoom.payloads import Challenge, Notification
 
+PATH = "/webhooks/zoom"
 MAX_BODY = 256 * 1024
+_READ = {b"content-encoding", b"user-agent"} | {
+    name.encode() for name in (protocol.SIGNATURE, protocol.TIMESTAMP)
+}
 MEETING_EVENTS = {
     "meeting.updated",
     "meeting.deleted",
     "meeting.permanently_deleted",
     "meeting.recovered",
 }
+_CONFIRM = ("deliver_letters",)
 log = structlog.get_logger("webhooks")
 
 
-async def zoom_called(request: Request) -> Response:
-    """POST /webhooks/zoom."""
-    service: Service = request.app.state.service
+class Call(NamedTuple):
+    """A notification, and what its signature proved."""
+
+    said: Notification
+    verified: protocol.Verified
+
+
+Reception = GroupCommit[Call, tuple[str, ...]]
+
+
+def make_reception(service: Service) -> Reception:
+    """Where calls become commits: all that come during one make the next."""
+    return GroupCommit(partial(keep, service), name="webhooks")
+
+
+class Door:
+    """ASGI: POST /webhooks/zoom, without the layers that pages need.
+
+    Everything else can wait for a moment; here a whole mailing list registers at once.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call of Zoom's."""
+        state = scope["app"].state
+        try:
+            answer = await _answer(state, scope, receive)
+        except BadNotification as error:
+            log.warning("webhook refused", status=error.status, reason=error.message)
+            answer = PlainTextResponse(error.message + "\n", status_code=error.status)
+        except ClientDisconnect:
+            return  # nobody is there to read it
+        answer.raw_headers.extend(state.webhook_headers)
+        await answer(scope, receive, send)
+
+
+DOOR = Door()
+
+
+async def _answer(state: Any, scope: Scope, receive: Receive) -> Response:
+    service: Service = state.service
+    # The first of two headers of one name, as everywhere else.
+    headers = {
+        name.decode(): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])
+        if name in _READ
+    }
+    body = await _body(headers, receive)
+    verified, said = _understand(service, headers, body)
+    if isinstance(said, Challenge):
+        # Our own `check` asks the same; it must not hide that Zoom has stopped asking.
+        from_zoom = "resonance-zoom" not in headers.get("user-agent", "")
+        return _challenged(service, state.challenges, said, verified, from_zoom=from_zoom)
     try:
-        body = await _body(request)
-        verified, said = _understand(service, request.headers, body)
-        if isinstance(said, Challenge):
-            # Our own `check` asks the same; it must not hide that Zoom has stopped asking.
-            from_zoom = "resonance-zoom" not in request.headers.get("user-agent", "")
-            return _challenged(service, said, verified, from_zoom=from_zoom)
-        return await run_in_threadpool(_notified, service, said, verified)
-    except BadNotification as error:
-        log.warning("webhook refused", status=error.status, reason=error.message)
-        return PlainTextResponse(error.message + "\n", status_code=error.status)
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody is there to read it
+        return stored(service, await state.reception.commit(Call(said, verified)))
+    except ResonanceError as error:
+        return not_stored(error)
 
 
 def _understand(
@@ -64,59 +111,81 @@ def _understand(
     return verified, protocol.parse(body)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
     """The raw bytes, cut off at 256 kB whatever Content-Length claims."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadNotification(415, "compressed bodies are not accepted")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY:
+    body, more = bytearray(), True  # bytes would be copied whole for every byte that drips in
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
             raise BadNotification(413, "the body is over 256 kB")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        more = message.get("more_body", False)
+    return bytes(body)
 
 
 def _challenged(
-    service: Service, challenge: Challenge, verified: protocol.Verified, *, from_zoom: bool
+    service: Service,
+    challenges: Challenges,
+    challenge: Challenge,
+    verified: protocol.Verified,
+    *,
+    from_zoom: bool,
 ) -> Response:
     """Every 72 hours Zoom asks whether we know the secret: answered whatever the database does."""
+    now = service.now()
+    if not challenges.may_be_answered(now):
+        told = BackgroundTask(note_refused, service) if challenges.are_to_be_told(now) else None
+        log.warning("webhook refused", status=429, reason="over ten challenges within a minute")
+        return PlainTextResponse("too many challenges\n", status_code=429, background=told)
     secret = service.settings.zoom_webhook_secrets[verified.secret_index]
     return JSONResponse(
         protocol.challenge_answer(challenge, secret=secret),
-        background=BackgroundTask(_note_challenge, service) if from_zoom else None,
+        background=BackgroundTask(note_answered, service) if from_zoom else None,
     )
 
 
-def _note_challenge(service: Service) -> None:
-    with suppress(ResonanceError), service.store.write() as connection:
-        journal.note(connection, service.now(), "webhook.challenge", "Zoom validated our address")
-
-
-def _notified(
-    service: Service, notification: Notification, verified: protocol.Verified
-) -> Response:
-    try:
-        with service.store.write() as connection:
-            wake = _keep(connection, service, notification, verified)
-    except ResonanceError as error:
-        log.error("webhook not stored", reason=error.message)  # noqa: TRY400 — the reason says all
-        return PlainTextResponse("not stored, come again\n", status_code=503)
+def stored(service: Service, wake: Iterable[str]) -> Response:
+    """The answer after the commit."""
     for job in wake:
         service.wake(job)
     return Response(status_code=200)
 
 
-def _keep(
-    connection: Connection,
-    service: Service,
-    notification: Notification,
-    verified: protocol.Verified,
-) -> tuple[str, ...]:
-    """Store what the notification says; the jobs to wake."""
+def not_stored(error: ResonanceError) -> Response:
+    """The answer when there was none: Zoom comes again."""
+    log.error("webhook not stored", reason=error.message)
+    return PlainTextResponse("not stored, come again\n", status_code=503)
+
+
+def keep(service: Service, calls: Sequence[Call]) -> list[tuple[str, ...]]:
+    """Store what notifications say, all or none; for each, the jobs to wake.
+
+    Raises ResonanceError when they could not be stored.
+    """
     now = service.now()
-    meeting = meetings.by_zoom_id(connection, notification.meeting_id)
-    kind = notification.event
+    with service.store.write() as connection:
+        rows = {call.said.meeting_id for call in calls}
+        known = meetings.by_zoom_ids(connection, rows)
+        said = [
+            _understood(connection, call, known.get(call.said.meeting_id), now) for call in calls
+        ]
+        told = [one for one in said if isinstance(one, learning.Told)]
+        outcomes = iter(learning.learn(connection, told, service.campaign, now))
+        return [
+            one if not isinstance(one, learning.Told) else _CONFIRM if next(outcomes).owed else ()
+            for one in said
+        ]
+
+
+def _understood(
+    connection: Connection, call: Call, meeting: Any, now: datetime
+) -> learning.Told | tuple[str, ...]:
+    """What is to be learnt of a registrant; else a line is written: the jobs to wake."""
+    notification, kind = call.said, call.said.event
     if kind not in REGISTRATION_EVENTS and kind not in MEETING_EVENTS:
         _note(connection, now, notification, meeting, "an event that we do not use")
         return ()
@@ -124,7 +193,7 @@ def _keep(
         _note(connection, now, notification, meeting, "a meeting that is not in this campaign")
         # It may be the one that we are creating and have not saved yet.
         return ("create_meetings", "sync_registrants") if meetings.intended(connection) else ()
-    if verified.stale or _is_ahead(notification, now):
+    if call.verified.stale or _is_ahead(notification, now):
         words = "too old, or ahead of the clock, to be applied; Zoom is asked instead"
         _note(connection, now, notification, meeting, words)
         return ("create_meetings", "sync_registrants")
@@ -133,8 +202,7 @@ def _keep(
             meetings.deleted_on_zoom(connection, meeting.zoom_meeting_id, now)
         _note(connection, now, notification, meeting, "the meeting is compared with the file")
         return ("create_meetings",)
-    outcome = registrations.notified(connection, notification, meeting, service.campaign, now)
-    return ("deliver_letters",) if outcome.owed else ()
+    return learning.notified(notification, meeting, now)
 
 
 def _is_ahead(notification: Notification, now: datetime) -> bool:

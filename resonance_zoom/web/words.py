@@ -50,6 +50,7 @@ REASONS = {
     "erased": "les données de la personne ont été effacées",
     "restored": "il est peut-être parti avant que la base ne soit rétablie d’une sauvegarde",
     "adopted": "il est peut-être parti avant que cette base ne connaisse la réunion",
+    "many_today": "il n’est pas parti : trop de confirmations étaient dues ce jour-là",
     "error": "une erreur inattendue",
 }
 # What somebody has to do: nothing, nothing yet, something.

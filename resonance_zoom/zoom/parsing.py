@@ -149,6 +149,8 @@ def _number(item: Mapping[str, Any], name: str) -> int:
 def _text(item: Mapping[str, Any], name: str) -> str:
     """Text that a database can hold; lone surrogates and NUL are let go of."""
     value = item.get(name)
+    if isinstance(value, str) and value.isascii() and "\0" not in value:
+        return value
     if isinstance(value, int):
         value = str(value)
     return (

@@ -310,9 +310,15 @@ def _tokens_expire(rng: random.Random, plan: Plan) -> None:
 
 def _edits(rng: random.Random, plan: Plan) -> None:
     for _ in range(rng.randrange(1, 3)):
-        group = rng.choice(plan.groups)
-        plan.acts.append(Act(moments(rng, plan), "is_moved_on_zoom", group.slug, rng.choice(
-            ("30", "-60", "1440", "2880", "-1440"))))  # fmt: skip
+        group, at = rng.choice(plan.groups), moments(rng, plan)
+        if rng.random() < 0.3:
+            # In the middle of a wave that cannot leave: its letters speak of a date that is gone.
+            due = rng.choice(due_moments(plan, group))
+            begins, ends = due - timedelta(minutes=1), due + timedelta(minutes=45)
+            plan.windows.append(Window("mail", begins, ends, kind="unreachable"))
+            at = due + timedelta(minutes=rng.choice((2, 12)))
+        by = rng.choice(("30", "-60", "1440", "2880", "-1440"))
+        plan.acts.append(Act(at, "is_moved_on_zoom", group.slug, by))
 
 
 def _deleted(rng: random.Random, plan: Plan) -> None:
@@ -360,7 +366,14 @@ def _database(rng: random.Random, plan: Plan) -> None:
 def _clock(rng: random.Random, plan: Plan) -> None:
     # Up to 90 seconds are borne, more is held.
     seconds = rng.choice((30, -30, 90, -90, 600, -600, 7200, -7200))
-    _window(rng, plan, "clock", (10, 120), kind=str(seconds))
+    if seconds < 0 or rng.random() < 0.3:
+        _window(rng, plan, "clock", (10, 120), kind=str(seconds))
+        return
+    # It leaps over a due moment, and comes back before that one has truly come.
+    due = rng.choice(due_moments(plan, rng.choice(plan.groups)))
+    begins = due - timedelta(seconds=round(seconds * rng.uniform(0.3, 0.9)))
+    ends = due - timedelta(seconds=round(seconds * 0.2))
+    plan.windows.append(Window("clock", begins, ends, kind=str(seconds)))
 
 
 def _second_daemon(rng: random.Random, plan: Plan) -> None:

@@ -37,6 +37,7 @@ from resonance_zoom.rehearsal.loopback import read_mail
 from resonance_zoom.service import Service
 from resonance_zoom.settings import Secret, Settings
 from resonance_zoom.web import webhooks
+from resonance_zoom.web.challenges import Challenges
 from resonance_zoom.zoom import wire
 from resonance_zoom.zoom.payloads import Challenge
 from resonance_zoom.zoom.simulator import SimulatedZoom
@@ -340,9 +341,12 @@ def _receive(service: Service, headers: Mapping[str, str], body: bytes) -> tuple
     try:
         verified, said = webhooks._understand(service, headers, body)
         if isinstance(said, Challenge):
-            given = webhooks._challenged(service, said, verified, from_zoom=True)
-        else:
-            given = webhooks._notified(service, said, verified)
+            given = webhooks._challenged(service, Challenges(), said, verified, from_zoom=True)
+            return given.status_code, bytes(given.body)
+        (wake,) = webhooks.keep(service, [webhooks.Call(said, verified)])
+        given = webhooks.stored(service, wake)
     except BadNotification as error:
         return error.status, error.message.encode()
+    except (DatabaseBusy, DatabaseUnusable) as error:
+        given = webhooks.not_stored(error)
     return given.status_code, bytes(given.body)

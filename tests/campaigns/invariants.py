@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from resonance_zoom import registrations
+from resonance_zoom import learning, registrations
 from resonance_zoom.mail.french import when
 from resonance_zoom.rehearsal.verdict import Stay, _stays_of
 from resonance_zoom.zoom.simulator import SimMeeting, SimRegistrant
@@ -385,7 +385,7 @@ def _follows_from_events(connection: Any) -> Iterator[str]:
             yield f"I17 {pair}: {most[0]} is kept {most[1]} times"
     for person in connection.execute(select(registrants)):
         rows = of.get((person.focus_group, person.email_folded), [])
-        told = [registrations._event(row) for row in rows]
+        told = [learning._event(row) for row in rows]
         if told and registrations.state_of(reversed(told)).status != person.status:
             yield f"I15 {person.email} is {person.status}, their events say otherwise"
 

@@ -88,17 +88,26 @@ MUTANTS = (
         "    began = service.now()\n    return Sweep(meeting.focus_group)\n"
         "    try:\n        found = sweep_meeting(",
     ),
-    _one(
+    Mutant(
         "dedupe_in_memory",
         "which events are known is forgotten at a restart",
-        "resonance_zoom/store/people.py",
-        "    statement = insert(events).values(**values)",
-        "    engine = connection.engine\n"
-        '    seen = engine.__dict__.setdefault("seen", set())\n'
-        '    if values["key"] in seen:\n        return False\n'
-        '    seen.add(values["key"])\n'
-        '    values = {**values, "key": values["key"][:40] + str(id(engine))[:20]}\n'
-        "    statement = insert(events).values(**values)",
+        (
+            Patch(
+                "resonance_zoom/store/people.py",
+                "    return set(connection.scalars(select(events.c.key).where(events.c.key.in_(keys))))",
+                '    seen = connection.engine.__dict__.setdefault("seen", set())\n'
+                "    found = seen & {*keys}\n"
+                "    seen.update(keys)\n"
+                "    return found",
+            ),
+            Patch(
+                "resonance_zoom/store/people.py",
+                "    insert_many(connection, events, rows)",
+                "    tag = str(id(connection.engine))[:20]\n"
+                '    rows = [{**row, "key": row["key"][:40] + tag} for row in rows]\n'
+                "    insert_many(connection, events, rows)",
+            ),
+        ),
     ),
     _one(
         "utc_offset_math",
@@ -219,8 +228,7 @@ MUTANTS = (
         "    gone = [\n        row\n        for row in lacking\n"
         "        if row.absent_since is not None and began - row.absent_since >= BETWEEN_LISTINGS\n"
         "    ]\n",
-        "    lacking = people.active_people(connection, meeting.focus_group)\n"
-        "    lacking = [row for row in lacking if row.email_folded not in found.seen]\n"
+        "    lacking = people.with_ids(connection, unseen)\n"
         "    gone = [row for row in lacking if row.absent_since is not None]\n",
     ),
     _one(

@@ -35,6 +35,7 @@ from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom import client
 from resonance_zoom.zoom.simulator import SimMeeting
 from resonance_zoom.zoom.simulator.records import SimRegistrant
@@ -427,7 +428,7 @@ class Play(Stage):
         """The newest backup takes the place of the database, while the service is down."""
         if self._backup is None or self.down_from is None:
             return
-        store = Store(self.memory.settings.database_url)
+        store = open_store(self.memory.settings.database_url)
         try:
             restoring.restore(store, self._backup, self.service_time(), by="Alice")
         finally:
@@ -534,7 +535,7 @@ def _quick_and_paged(size: int) -> Iterator[None]:
 def _empty() -> Path:
     if not _EMPTY:
         path = Path(tempfile.mkdtemp(prefix="resonance-empty-")) / "resonance.db"
-        store = Store(f"sqlite:///{path}")
+        store = open_store(f"sqlite:///{path}")
         store.prepare()
         store.close()
         _EMPTY.append(path)

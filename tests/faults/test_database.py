@@ -14,8 +14,8 @@ from jobs.clock import run_job
 from resonance_zoom.errors import DatabaseUnusable
 from resonance_zoom.service import Service, open_service
 from resonance_zoom.settings import Settings
-from resonance_zoom.store import engine
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store import engine, sqlite
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.web import health
 from tests.conftest import Clock
 from tests.faults.conftest import ZoomCalls, stored
@@ -30,7 +30,7 @@ def test_behind_a_locked_database_no_call_waits_for_all_the_others(
     """Sixty calls at once, each with a patience of a quarter of a second: none needs a second."""
     service.store.engine.dispose()
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 250)
-    monkeypatch.setattr(engine, "_PRAGMAS", ("PRAGMA busy_timeout=250",))
+    monkeypatch.setattr(sqlite, "_PRAGMAS", ("PRAGMA busy_timeout=250",))
     statuses: list[int] = []
     calls = [
         threading.Thread(target=lambda: statuses.append(zoom_calls.register())) for _ in "60" * 30
@@ -163,7 +163,7 @@ def test_a_start_refuses_what_is_no_longer_its_database(how: str, used: Path) ->
     """A new, empty one would write to everyone again; what is there is left as it is."""
     MUTILATIONS[how](used)
     before = used.read_bytes() if used.is_file() else None
-    store = Store(f"sqlite:///{used}")
+    store = open_store(f"sqlite:///{used}")
     with pytest.raises(DatabaseUnusable) as refused:
         store.prepare()
     store.close()
@@ -177,7 +177,7 @@ def test_another_programs_database_is_refused_on_the_first_start_too(tmp_path: P
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
     before = path.read_bytes()
-    store = Store(f"sqlite:///{path}")
+    store = open_store(f"sqlite:///{path}")
     with pytest.raises(DatabaseUnusable, match="the database of another program"):
         store.prepare()
     store.close()
@@ -187,12 +187,12 @@ def test_another_programs_database_is_refused_on_the_first_start_too(tmp_path: P
 def test_who_wants_to_begin_anew_is_told_how(used: Path) -> None:
     used.unlink()
     with pytest.raises(DatabaseUnusable) as refused:
-        Store(f"sqlite:///{used}").prepare()
+        open_store(f"sqlite:///{used}").prepare()
     made = used.with_name("resonance.db.made")
     assert "Put aside what is there and restore the newest backup." in refused.value.remedy
     assert f"delete {made} first" in refused.value.remedy
     made.unlink()
-    store = Store(f"sqlite:///{used}")
+    store = open_store(f"sqlite:///{used}")
     store.prepare()
     assert store.revision() == engine.HEAD
     store.close()
@@ -228,7 +228,7 @@ def test_nothing_is_acknowledged_or_sent_once_the_file_is_another_one(
         assert str(run_job(service, jobs.job(name))).startswith("DatabaseUnusable")
     assert mail_server.kept == []
     with pytest.raises(DatabaseUnusable, match="while the service ran"):
-        service.store.look_after_file()  # what the daemon asks every second
+        service.store.look_after()  # what the daemon asks every second
     assert path.exists() == (how != "deleted")
 
 

@@ -18,7 +18,7 @@ from jobs.clock import run_job
 from resonance_zoom import daemon
 from resonance_zoom.errors import DatabaseUnusable
 from resonance_zoom.service import Service
-from resonance_zoom.store import engine
+from resonance_zoom.store import sqlite
 from resonance_zoom.store.tables import journal, letters
 from tests.faults.conftest import ZoomCalls, stored
 from tests.mail_server import MailServer
@@ -55,7 +55,7 @@ class PageLimit:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        self._usual = engine._PRAGMAS
+        self._usual = sqlite._PRAGMAS
 
     def fill(self, service: Service) -> None:
         self.leave(service, 0)
@@ -64,7 +64,7 @@ class PageLimit:
         with service.store.read() as connection:
             used: Any = connection.exec_driver_sql("PRAGMA page_count").scalar()
         limit = f"PRAGMA max_page_count={used + pages}"
-        self._monkeypatch.setattr(engine, "_PRAGMAS", (*self._usual, limit))
+        self._monkeypatch.setattr(sqlite, "_PRAGMAS", (*self._usual, limit))
         service.store.engine.dispose()
 
 
@@ -181,13 +181,13 @@ def test_a_frozen_database_refuses_webhooks_answers_the_challenge_and_thaws(
     service: Service, zoom_calls: ZoomCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after an error of the disk, when Linux lets only read from it."""
-    usual = engine._PRAGMAS
-    monkeypatch.setattr(engine, "_PRAGMAS", (*usual, "PRAGMA query_only=ON"))
+    usual = sqlite._PRAGMAS
+    monkeypatch.setattr(sqlite, "_PRAGMAS", (*usual, "PRAGMA query_only=ON"))
     service.store.engine.dispose()
     assert zoom_calls.register() == 503
     assert zoom_calls.challenge() == 200
     assert "readonly" in run(service, "deliver_letters")
-    monkeypatch.setattr(engine, "_PRAGMAS", usual)
+    monkeypatch.setattr(sqlite, "_PRAGMAS", usual)
     service.store.engine.dispose()
     assert zoom_calls.register() == 200
 

@@ -12,8 +12,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from resonance_zoom.store import engine
-from resonance_zoom.store.engine import Store
 from resonance_zoom.store.migrations import upgrade
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.store.tables import metadata
 
 OLD = "0001"
@@ -22,7 +22,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
 from resonance_zoom.store import migrations  # loaded once, not by every child
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 
 old, where = Path(sys.argv[1]), Path(sys.argv[2])
 for number in range(1, 1000):
@@ -36,7 +36,7 @@ for number in range(1, 1000):
             if not left[0]:
                 os.kill(os.getpid(), signal.SIGKILL)
         event.listen(Engine, "after_cursor_execute", struck)
-        Store(f"sqlite:///{path}").prepare()
+        open_store(f"sqlite:///{path}").prepare()
         os._exit(0)
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
         break
@@ -48,7 +48,7 @@ print(number - 1)
 def old_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the first schema with somebody in it."""
     path = tmp_path_factory.mktemp("old") / "old.db"
-    store = Store(f"sqlite:///{path}")
+    store = open_store(f"sqlite:///{path}")
     upgrade(store.engine, OLD)
     with store.write() as connection:
         connection.execute(
@@ -74,7 +74,7 @@ def test_killed_at_any_statement_of_a_migration_it_is_old_or_new_and_the_copy_so
     revisions = set()
     for number in range(1, kills + 1):
         path = tmp_path / f"{number}.db"
-        store = Store(f"sqlite:///{path}")
+        store = open_store(f"sqlite:///{path}")
         found = store.revision()
         revisions.add(found)
         assert found in {OLD, engine.HEAD}, number

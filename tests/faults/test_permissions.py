@@ -15,7 +15,7 @@ from resonance_zoom import doctor
 from resonance_zoom.doctor import machine, permissions
 from resonance_zoom.errors import ConfigurationError, SettingsError
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 from tests.faults.besieged import PROJECT, Daemon
 
 SECRETS = ("SECRET_KEY", "ZOOM_CLIENT_SECRET", "ZOOM_WEBHOOK_SECRET_TOKEN")
@@ -38,7 +38,7 @@ def test_all_that_the_service_writes_is_for_its_user_alone(
         try:
             started.wait_until_ready()
             folder = tmp_path / "var"
-            Store(f"sqlite:///{folder}/resonance.db").copy_to(folder / "copy.db")
+            open_store(f"sqlite:///{folder}/resonance.db").copy_to(folder / "copy.db")
             found = {path.name: mode(path) for path in folder.iterdir() if path.is_file()}
         finally:
             started.kill()
@@ -56,7 +56,7 @@ def test_all_that_the_service_writes_is_for_its_user_alone(
 @pytest.fixture
 def prepared(settings: Settings) -> Settings:
     """A machine on which the daemon has run."""
-    store = Store(settings.database_url)
+    store = open_store(settings.database_url)
     store.prepare()
     store.close()
     backups = settings.data_dir / "backups"
@@ -227,7 +227,7 @@ def test_which_sqlite_has_the_wal_reset_fault(version: tuple[int, int, int], saf
 
 def test_only_who_holds_the_lock_tidies_the_log(settings: Settings) -> None:
     """Two processes that did it at once could damage the file, before SQLite 3.51.3."""
-    running, beside = Store(settings.database_url), Store(settings.database_url)
+    running, beside = open_store(settings.database_url), open_store(settings.database_url)
     running.hold_alone()
     running.prepare()
     for store, pages in ((running, 1000), (beside, 0)):

@@ -15,16 +15,18 @@ import pytest
 from sqlalchemy import insert, update
 
 from jobs import create_meetings
-from resonance_zoom import acts, daemon, meetings, registrations, reports
+from resonance_zoom import acts, daemon, reports
 from resonance_zoom.errors import ZoomUnreachable
 from resonance_zoom.service import Service, open_service
 from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal as notes
-from resonance_zoom.store.engine import Store
 from resonance_zoom.store.migrations import upgrade
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.store.sessions import open_session
 from resonance_zoom.store.tables import journal, letters, registrants, sessions, spent
+from resonance_zoom.web import webhooks
 from resonance_zoom.zoom.payloads import Notification, Registrant
+from resonance_zoom.zoom.protocol import Verified
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from tests.conftest import Clock, Type
 from tests.kept import CANARY, files_with, rows, run
@@ -319,9 +321,7 @@ def notify(
         meeting.id,
         Registrant(number, "carol@example.org", "carol", "", "approved", join_url),
     )
-    with service.store.write() as connection:
-        row = meetings.by_zoom_id(connection, meeting.id)
-        registrations.notified(connection, told, row, service.campaign, clock())
+    webhooks.keep(service, [webhooks.Call(told, Verified(0, stale=False))])
 
 
 # ---- moves and groups called off -------------------------------------------------------------
@@ -476,7 +476,7 @@ def test_who_was_erased_and_came_back_before_the_backup_stays(
 def test_a_restore_is_refused_while_the_service_runs(
     start: Start, backup: Path, types: Type, settings: Settings
 ) -> None:
-    running = Store(str(settings.database_url))
+    running = open_store(str(settings.database_url))
     running.hold_alone()
     code, _, err = types("restore", str(backup), "--yes")
     running.close()
@@ -515,11 +515,11 @@ def test_what_is_no_backup_is_refused_and_the_database_left_alone(
 def test_a_backup_of_an_older_version_is_migrated(
     start: Start, backup: Path, types: Type, settings: Settings, tmp_path: Path
 ) -> None:
-    older = Store(f"sqlite:///{tmp_path}/older.db")
+    older = open_store(f"sqlite:///{tmp_path}/older.db")
     upgrade(older.engine, "0003")
     older.close()
     assert types("restore", "older.db", "--yes")[0] == 0
-    restored = Store(str(settings.database_url))
+    restored = open_store(str(settings.database_url))
     restored.require_current()
     restored.close()
     assert not list(settings.data_dir.glob("*.before-*"))

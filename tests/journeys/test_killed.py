@@ -16,7 +16,7 @@ import pytest
 
 from resonance_zoom.service import utc_now
 from resonance_zoom.settings import Settings
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from resonance_zoom.zoom.simulator.records import SimRequest
 from tests.conftest import CAMPAIGN
@@ -113,7 +113,7 @@ class Program:
 def program(
     environ: dict[str, str], settings: Settings, tmp_path: Path, zoom: SimulatedZoom
 ) -> Iterator[Program]:
-    Store(settings.database_url).prepare()
+    open_store(settings.database_url).prepare()
     made = Program(environ, tmp_path, zoom)
     yield made
     made.kill()

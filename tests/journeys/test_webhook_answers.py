@@ -13,7 +13,7 @@ from sqlalchemy import select
 import jobs
 from jobs.clock import run_job
 from resonance_zoom.service import Service
-from resonance_zoom.store import engine
+from resonance_zoom.store import sqlite
 from resonance_zoom.store.tables import events, journal, letters, meetings, registrants
 from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
@@ -112,7 +112,7 @@ def test_what_cannot_be_stored_is_answered_503_and_is_stored_when_zoom_comes_aga
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     service.store.engine.dispose()
-    monkeypatch.setattr(engine, "_PRAGMAS", ("PRAGMA busy_timeout=10", "PRAGMA foreign_keys=ON"))
+    monkeypatch.setattr(sqlite, "_PRAGMAS", ("PRAGMA busy_timeout=10", "PRAGMA foreign_keys=ON"))
     with closing(sqlite3.connect(service.store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert zoom_calls.tell(CREATED, meeting.id) == 503
@@ -127,7 +127,7 @@ def test_the_challenge_is_answered_while_the_database_is_held(
     service: Service, zoom_calls: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.store.engine.dispose()
-    monkeypatch.setattr(engine, "_PRAGMAS", ("PRAGMA busy_timeout=10",))
+    monkeypatch.setattr(sqlite, "_PRAGMAS", ("PRAGMA busy_timeout=10",))
     body = b'{"event": "endpoint.url_validation", "payload": {"plainToken": "abc"}}'
     with closing(sqlite3.connect(service.store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -8,14 +8,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from resonance_zoom.errors import AlreadyRunning, DatabaseBusy, DatabaseUnusable
-from resonance_zoom.store import engine
+from resonance_zoom.store import engine, sqlite
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.migrations import known_revisions, upgrade
+from resonance_zoom.store.opening import open_store
 from resonance_zoom.store.tables import metadata
 
 
 def store_at(path: Path) -> Store:
-    return Store(f"sqlite:///{path}")
+    return open_store(f"sqlite:///{path}")
 
 
 def drift(store: Store) -> list[object]:
@@ -25,8 +26,8 @@ def drift(store: Store) -> list[object]:
 
 
 def test_the_code_names_the_newest_migration() -> None:
-    assert known_revisions() == ["0001", "0002", "0003", "0004"]
-    assert engine.HEAD == "0004"
+    assert known_revisions() == ["0001", "0002", "0003", "0004", "0005"]
+    assert engine.HEAD == "0005"
 
 
 def test_an_empty_database_becomes_what_the_tables_say(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_the_previous_versions_database_is_migrated_with_a_copy_kept(tmp_path: P
     assert drift(store) == []
     with store.read() as connection:
         assert connection.execute(text("SELECT reference FROM meetings")).scalar() == "r"
-    copy = store_at(tmp_path / "x.db.before-0004")
+    copy = store_at(tmp_path / "x.db.before-0005")
     assert copy.revision() == "0001"
     copy.close()
     store.close()
@@ -97,7 +98,7 @@ def test_only_one_daemon_holds_a_database(tmp_path: Path) -> None:
 def test_a_database_held_by_another_process_is_busy_not_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_PRAGMAS", ("PRAGMA busy_timeout=50",))
+    monkeypatch.setattr(sqlite, "_PRAGMAS", ("PRAGMA busy_timeout=50",))
     holder, store = store_at(tmp_path / "x.db"), store_at(tmp_path / "x.db")
     holder.prepare()
     with holder.write(), pytest.raises(DatabaseBusy), store.write():

@@ -69,11 +69,11 @@ def note(service: Service, kind: str, message: str = "said in English", **more: 
 def register(service: Service, first_name: str, last_name: str, email: str) -> int:
     at = service.now()
     with service.store.write() as connection:
-        return people.save(
-            connection, "teletravail", people.fold(email),
-            {"first_name": first_name, "last_name": last_name, "email": email, "status": "approved",
-             "episode": 1, "registered_at": at, "decided_ts": 0, "source": "webhook"},
-        )  # fmt: skip
+        person = ("teletravail", people.fold(email))
+        state = {"first_name": first_name, "last_name": last_name, "email": email,
+                 "status": "approved", "episode": 1, "registered_at": at, "decided_ts": 0,
+                 "source": "webhook"}  # fmt: skip
+        return people.save(connection, {person: state}, known={})[person]
 
 
 def lines_in(page: str) -> list[str]:

@@ -123,12 +123,12 @@ def register(
     at = at or service.now()
     approved_at = at if status == "approved" else None
     with service.store.write() as connection:
-        return people.save(
-            connection, group, people.fold(email),
-            {"first_name": "Zoé", "last_name": "Martin", "email": email, "status": status,
-             "episode": 1, "registered_at": at, "approved_at": approved_at, "decided_ts": 0,
-             "source": "webhook", "join_url": f"https://zoom.us/w/1?tk=SECRET-{email}"},
-        )  # fmt: skip
+        person = (group, people.fold(email))
+        state = {"first_name": "Zoé", "last_name": "Martin", "email": email, "status": status,
+                 "episode": 1, "registered_at": at, "approved_at": approved_at, "decided_ts": 0,
+                 "source": "webhook", "join_url": f"https://zoom.us/w/1?tk=SECRET-{email}"}  # fmt: skip
+        known = {who: row.id for who, row in people.known(connection, [person]).items()}
+        return people.save(connection, {person: state}, known=known)[person]
 
 
 def owe(service: Service, email: str, state: str = "queued", **values: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, func, or_, select
 
-from resonance_zoom import acts
+from resonance_zoom import acts, holds
 from resonance_zoom.mail import french
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal, outbox
@@ -48,7 +48,7 @@ def of_service(connection: Connection, service: Service, work: AtWork) -> Iterat
             sentence=f"Le service ne travaille plus{since} : rien ne part, rien n’est lu.",
             remedy="Redémarrez-le ; il rattrapera ce qui peut encore l’être.",
         )
-    if (free := shutil.disk_usage(service.store.path.parent).free) < DISK_FREE:
+    if (free := shutil.disk_usage(service.store.folder).free) < DISK_FREE:
         yield Alert(
             needs=True,
             sentence=f"Le disque de la machine est presque plein ({free // 1024**2} Mo libres).",
@@ -211,8 +211,9 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
     still_matters = or_(
         registrants.c.status == "approved", letters.c.kind.in_(sorted(acts.ANY_STATUS))
     )
+    held = case((letters.c.reason == holds.MANY, holds.MANY), else_=letters.c.state)
     counted = (
-        select(letters.c.state, func.count())
+        select(held, func.count())
         .join(registrants, registrants.c.id == letters.c.registrant)
         .join(meetings, meetings.c.focus_group == letters.c.focus_group)
         .where(
@@ -220,7 +221,7 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             or_(meetings.c.end_at.is_(None), meetings.c.end_at > now),
             still_matters,
         )
-        .group_by(letters.c.state)
+        .group_by(held)
     )
     counts = {row[0]: row[1] for row in connection.execute(counted)}
     if failed := counts.get(outbox.FAILED):
@@ -239,6 +240,16 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             if doubted == 1
             else f"{doubted} courriers sont peut-être arrivés, peut-être pas.",
             remedy="Demandez à la personne, puis renvoyez ou écartez.",
+            link=("/staff/letters?state=in_doubt", "Les voir"),
+        )
+    if many := counts.get(holds.MANY):
+        yield Alert(
+            needs=True,
+            sentence="Une confirmation est retenue : il y en avait trop ce jour-là."
+            if many == 1
+            else f"{many} confirmations sont retenues : il y en avait trop ce jour-là.",
+            remedy="Regardez qui s’est inscrit, puis demandez à qui tient le service de les laisser"
+            " partir ou de les écarter (commande held).",
             link=("/staff/letters?state=in_doubt", "Les voir"),
         )
 

@@ -217,7 +217,8 @@ def _not_sent(letter: Any, here: Circumstances) -> Answer:
         return _made(NOT_YET, "le courrier part en ce moment même.", ITSELF, "il part")
     if letter.state == outbox.QUEUED:
         return _queued(letter, here)
-    word = UNSURE if letter.state == outbox.IN_DOUBT else NO
+    unsure = letter.state == outbox.IN_DOUBT and letter.reason != outbox.MANY_TODAY
+    word = UNSURE if unsure else NO
     reason = _reason(letter)
     return _made(word, f"{reason}, à vous d’agir.", NEEDED, reason, letter.detail)
 

@@ -205,6 +205,12 @@ WORDS: Mapping[str, Words] = {
     "webhook.challenge": _words(
         "Zoom a vérifié notre adresse, comme il le fait tous les trois jours."
     ),
+    "webhook.challenges_refused": _words(
+        "Plus de dix vérifications de notre adresse en une minute : les autres sont refusées.",
+        then="Si personne de l’équipe n’a pressé « Validate » sur Zoom, quelqu’un d’autre connaît"
+        " le secret des annonces, ou rejoue un appel : changez le secret sur Zoom.",
+        verdict=NEEDED,
+    ),
     # ---- sweeps
     "sweep.done": _words(
         "Liste de Zoom relue : {listed:inscrit|inscrits}, rien à réparer.", "Liste de Zoom relue."
@@ -288,6 +294,12 @@ WORDS: Mapping[str, Words] = {
         "Des courriers sont retenus : ils sont peut-être déjà partis.",
         then="Voyez-les sous « incertains », renvoyez ou écartez chacun ; ou demandez à qui tient"
         " le service d’en décider pour tous (commande held).",
+    ),
+    "letters.many_today": _words(
+        "Plus de {limit} confirmations en un jour : les suivantes sont retenues.",
+        "Trop de confirmations en un jour : les suivantes sont retenues.",
+        then="Regardez qui s’est inscrit. De vraies personnes : demandez à qui tient le service de"
+        " laisser partir ces courriers (commande held). Sinon, désinscrivez-les sur zoom.us.",
     ),
     "letters.dropped": _words(
         "{letters:courrier n’a|courriers n’ont} pas pu partir à temps : {letter_kind}.",
@@ -402,6 +414,9 @@ WORDS: Mapping[str, Words] = {
     "staff.close": _words(
         "{by} clôt la campagne : toutes les données sont effacées, ici et sur Zoom.",
         "La campagne est close : toutes les données sont effacées, ici et sur Zoom.",
+    ),
+    "staff.breach_report": _words(
+        "{by} établit un rapport de violation de données.", "Un rapport de violation est établi."
     ),
     "staff.backup": _words("{by} fait une sauvegarde.", "Une sauvegarde est faite."),
     "staff.restore": _words(

@@ -41,6 +41,7 @@ LABELS = {
     "letter_kind": "Courrier",
     "letters": "Courriers",
     "letters_in_doubt": "Courriers en suspens",
+    "limit": "Limite",
     "listed": "Inscrits lus",
     "operation": "Demande",
     "problems": "Erreurs",
