@@ -16,6 +16,8 @@ help:
 	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
 	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
+	@echo "make fuzz N=1000000  post and load what nobody would write: no 500, no growth of memory"
+	@echo "make bench      measure everything that was promised beside references (needs wrk, smtp-sink)"
 	@echo "make check      what CI runs: format, lint, types, import floors, tests"
 	@echo "make format     rewrite the code as ruff formats it"
 	@echo "make lock       refresh requirements*.txt from pyproject.toml (needs uv)"
@@ -65,6 +67,21 @@ mutants: .venv/.dev
 failures: .venv/.dev
 	@$(BIN)/python -m tests.campaigns.kth
 
+# A defect names its case: .venv/bin/python -m tests.fuzz --seed 7 --case 123
+.PHONY: fuzz
+fuzz: .venv/.dev
+	@$(BIN)/python -m tests.fuzz --cases $(or $(N),1000000) --seed $(or $(SEED),1)
+
+.venv/.bench: .venv/.dev requirements-bench.txt
+	@echo "Installing what the service is compared with (once) …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
+
+# One part alone, and less of it: make bench ARGS="webhooks letters --rounds 5", ARGS=--quick
+.PHONY: bench
+bench: .venv/.bench
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 screenshots: .venv/.dev
 	@SCREENSHOTS=var/screenshots $(BIN)/python -m pytest tests/browser/test_pages.py
 	@echo "The pictures are in var/screenshots."
@@ -93,6 +110,7 @@ lock:
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) pyproject.toml --group dev -o requirements-dev.txt
 	$(LOCK) --group build -o requirements-build.txt
+	$(LOCK) pyproject.toml --group bench -c requirements-dev.txt -o requirements-bench.txt
 
 clean:
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -159,7 +159,7 @@ class CampaignTable(_Table):
     zoom_host: Annotated[str, AfterValidator(_zoom_host)] = Field(examples=['"host@example.org"'])
     approval: Literal["automatic", "manual"] = "automatic"
     confirmation: Literal["ours", "zoom", "both"] = "ours"
-    confirmations_per_day: Annotated[int, AfterValidator(_between(1, 100_000, "a day"))] = 500
+    confirmations_per_day: Annotated[int, AfterValidator(_between(1, 10_000_000, "a day"))] = 500
     about: str = Field(default="", examples=['"""What the campaign is for."""'])
     invited: str = Field(default="", examples=['"""Who is invited."""'])
 

@@ -133,7 +133,7 @@ def verdict(claim: Claim, now: datetime) -> Send | Drop | Wait:
         return Drop(person.status)
     if meeting.cancelled_at is not None:
         return Drop("meeting_cancelled")
-    if letter.kind == CONFIRMATION and letter.episode != person.episode:
+    if letter.episode != person.episode and _said_by_a_newer_confirmation(letter, person):
         return Drop("registered_again")
     if letter.kind != CONFIRMATION and letter.start_at != meeting.start_at:
         return Drop("moved")
@@ -146,6 +146,13 @@ def verdict(claim: Claim, now: datetime) -> Send | Drop | Wait:
     if not person.join_url:
         return Wait("no_join_url", timedelta(minutes=2))
     return Send()
+
+
+def _said_by_a_newer_confirmation(letter: Any, person: Any) -> bool:
+    """Whether the person left and came back since the letter fell due, and staff did not ask."""
+    if letter.kind == CONFIRMATION:
+        return True
+    return bool(person.registered_at > letter.due_at and letter.reason != "by_hand")
 
 
 def _news_for_who_leaves(claim: Claim, now: datetime) -> Send | Drop:

@@ -18,10 +18,12 @@ from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
 from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
+from tests import leaks
 from tests.mail_server import MailServer
 
 Type = Callable[..., tuple[int, str, str]]
-WEBHOOK_SECRET = "a-webhook-secret-of-32-characters"
+WEBHOOK_SECRET = leaks.WEBHOOK_SECRET
+pytest_runtest_makereport = leaks.pytest_runtest_makereport  # no test may let a secret out
 
 CAMPAIGN = """\
 [campaign]
@@ -199,11 +201,11 @@ def environ(
         "SMTP_URL": mail_server.url,
         "ZOOM_ACCOUNT_ID": "acc",
         "ZOOM_CLIENT_ID": "cid",
-        "ZOOM_CLIENT_SECRET": "csecret",
+        "ZOOM_CLIENT_SECRET": leaks.CLIENT_SECRET,
         "ZOOM_WEBHOOK_SECRET_TOKEN": WEBHOOK_SECRET,
         "ZOOM_API_URL": zoom_server.api_url,
         "ZOOM_OAUTH_URL": zoom_server.oauth_url,
-        "SECRET_KEY": "0123456789abcdef0123456789abcdef",
+        "SECRET_KEY": leaks.SECRET_KEY,
         "PORT": str(free_port()),
     }
 
@@ -230,7 +232,7 @@ def service(
     """A service on an empty database; nothing runs by itself. `woken` collects wakes."""
     if not (settings.campaign_file.parent / "letters").exists():
         monkeypatch.setattr("resonance_zoom.service.letter_room", lambda _settings: shipped_letters)
-    settings.data_dir.mkdir(mode=0o700)
+    settings.data_dir.mkdir(mode=0o700, exist_ok=True)
     if settings.database_file is not None:
         shutil.copy(empty_database, settings.database_file)
     made = open_service(settings, now=clock, monotonic=clock.seconds, sleep=lambda _seconds: None)

@@ -380,3 +380,23 @@ def test_a_start_settles_every_letter_that_was_under_way_once(
     assert len(mail_server.kept) == 1
     with service.store.read() as connection:
         assert outbox.found_sending(connection) == []
+
+
+def test_a_reminder_that_waited_does_not_go_to_who_left_and_came_back_since_it_fell_due(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    clock: Clock,
+    mail_server: MailServer,
+) -> None:
+    run(service, "deliver_letters")
+    clock.move(days=23)  # 3 February 2021: the early reminder fell due the day before
+    run(service, "sync_registrants", "send_reminders")
+    clock.move(minutes=30)
+    zoom.cancel(meeting.id, email=ALICE)
+    zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    zoom.deliver_due()
+    run(service, "sync_registrants", "deliver_letters")
+    assert [letter.message["X-Letter"] for letter in mail_server.to(ALICE)] == ["confirmation"] * 2
+    reminders = [row for row in rows(service, letters) if row.kind == "reminder-7"]
+    assert [(row.state, row.reason) for row in reminders] == [("dropped", "registered_again")]

@@ -335,7 +335,13 @@ def _mail_answers_badly(rng: random.Random, plan: Plan) -> None:
 
 
 def _mail_down(rng: random.Random, plan: Plan) -> None:
-    _window(rng, plan, "mail", (5, 60, 60 * 20), kind="unreachable")
+    if rng.random() < 0.6:
+        _window(rng, plan, "mail", (5, 60, 60 * 20), kind="unreachable")
+        return
+    # Until it is too late for the last reminder, and still early enough to send it.
+    group = rng.choice(plan.groups)
+    begins, ends = max(due_moments(plan, group)), group.start - timedelta(minutes=40)
+    plan.windows.append(Window("mail", begins, ends, kind="unreachable"))
 
 
 def _answers_lost(rng: random.Random, plan: Plan) -> None:

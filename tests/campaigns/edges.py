@@ -213,6 +213,14 @@ class Relay:
             self.doubted.append(letter)
             raise
 
+    def forgets_whether(self, under_way: set[str]) -> None:
+        """The process died before it had written down that these were accepted, if they were."""
+        for letter in self.accepted:
+            if letter.message_id in under_way and not any(letter is one for one in self.doubted):
+                under_way.discard(letter.message_id)
+                self.doubts[letter.message_id] += 1
+                self.doubted.append(letter)
+
     def _refuse(self, kind: str) -> None:
         if kind == "unreachable":
             raise MailUnreachable("the mail server hung up")

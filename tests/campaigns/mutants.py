@@ -94,7 +94,7 @@ MUTANTS = (
         (
             Patch(
                 "resonance_zoom/store/people.py",
-                "    return set(connection.scalars(select(events.c.key).where(events.c.key.in_(keys))))",
+                '    return set(connection.scalars(_KEYS, {"keys": [*keys]}))',
                 '    seen = connection.engine.__dict__.setdefault("seen", set())\n'
                 "    found = seen & {*keys}\n"
                 "    seen.update(keys)\n"

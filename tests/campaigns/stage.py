@@ -246,6 +246,8 @@ class Play(Stage):
     def _fall(self) -> None:
         self._dead = False
         self.service.close()
+        under_way = self.memory.fresh("SELECT message_id FROM letters WHERE state = 'sending'")
+        self.memory.relay.forgets_whether({message_id for (message_id,) in under_way})
         self.down_from = self._down_since = self.clock()
         self._woken.clear()
         self._coming_up = self.clock() + self.hazards.down_for

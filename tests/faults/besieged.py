@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tests.leaks import leaks
+
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds for what another process does
 AT_THE_RELAY = ("MAIL", "RCPT", "DATA", "body", "dot", "250")
@@ -102,6 +104,7 @@ class Daemon:
         self._ears.join(PATIENCE)
         assert self.process.stderr is not None
         self.process.stderr.close()
+        assert leaks("".join(self.said)) == []
         return code == -signal.SIGKILL
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from resonance_zoom import reports
 from resonance_zoom.service import Service
@@ -15,6 +16,7 @@ from tests.conftest import CAMPAIGN, Clock, Type
 from tests.faults.conftest import ZoomCalls
 from tests.kept import rows, run
 from tests.mail_server import MailServer
+from tests.web.town import text
 
 
 @pytest.fixture
@@ -148,6 +150,43 @@ def test_of_a_listing_with_5000_strangers_three_get_a_letter(
     assert states(service) == {("sent", None): 3, ("in_doubt", "many_today"): 4997}
 
 
+def test_the_staff_pages_say_that_they_have_not_gone_and_what_to_do(
+    service: Service, zoom_calls: ZoomCalls, clock: Clock
+) -> None:
+    register(zoom_calls, 5)
+    run(service, "deliver_letters", "sync_registrants", "watch")
+    browser = TestClient(
+        make_app(service), base_url="http://localhost:8000", follow_redirects=False
+    )
+    link = service.links.invitation(
+        "Claire", "reader", now=clock(), ends_at=clock().replace(day=20)
+    )
+    assert browser.post(link).status_code == 303
+    overview = text(browser.get("/staff/").text)
+    assert "2 confirmations sont retenues : il y en avait trop ce jour-là." in overview
+    assert "peut-être" not in overview
+    person = text(browser.get("/staff/people/5").text)
+    assert "il n’est pas parti : trop de confirmations étaient dues ce jour-là" in person
+    journal_page = text(browser.get("/staff/journal?level=all").text)
+    assert "Plus de 3 confirmations en un jour : les suivantes sont retenues." in journal_page
+
+
+def test_after_a_restore_the_held_ones_may_have_gone_after_all(
+    service: Service, zoom_calls: ZoomCalls, mail_server: MailServer, types: Type, clock: Clock
+) -> None:
+    """Staff may have said yes after the backup was made."""
+    register(zoom_calls, 5)
+    run(service, "deliver_letters")
+    assert types("backup", "copy.db")[0] == 0
+    types("held", "--send")
+    run(service, "deliver_letters")
+    assert len(mail_server.kept) == 5
+    service.close()
+    assert types("restore", "copy.db", "--yes")[0] == 0
+    code, out, _ = types("held", "--json")
+    assert (code, [row["reason"] for row in json.loads(out)]) == (0, ["restored"])
+
+
 def test_reminders_and_news_of_a_move_know_of_the_held_ones(
     service: Service,
     zoom: SimulatedZoom,
@@ -162,8 +201,8 @@ def test_reminders_and_news_of_a_move_know_of_the_held_ones(
     for number in range(5):
         zoom.register(meeting.id, email=f"bot{number}@example.org", first_name="Bot")
     run(service, "sync_registrants", "deliver_letters")
-    text = campaign_file.read_text(encoding="utf-8")
-    campaign_file.write_text(text.replace("2021-02-09", "2021-02-10"), encoding="utf-8")
+    plan = campaign_file.read_text(encoding="utf-8")
+    campaign_file.write_text(plan.replace("2021-02-09", "2021-02-10"), encoding="utf-8")
     for _ in range(3):
         run(service, "watch", "create_meetings", "sync_registrants", "deliver_letters")
         clock.move(minutes=10)
