@@ -9,7 +9,7 @@ import sys
 import click
 
 from resonance_zoom import __version__
-from resonance_zoom.commands import accounting, acting, keeping, launching, reading, showing
+from resonance_zoom.commands import accounting, acting, keeping, launching, moving, reading, showing
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.printing import say
 
@@ -19,6 +19,8 @@ COMMANDS: tuple[click.Command, ...] = (
     launching.check,
     launching.plan,
     launching.run,
+    launching.web,
+    launching.clock,
     reading.status,
     reading.log,
     reading.registrants,
@@ -40,6 +42,7 @@ COMMANDS: tuple[click.Command, ...] = (
     keeping.close,
     keeping.backup,
     keeping.restore,
+    moving.migrate_to,
     accounting.breach_report,
     accounting.processing_record,
 )

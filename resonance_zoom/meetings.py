@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from resonance_zoom import holds, notices
 from resonance_zoom.campaign import Campaign, FocusGroup
@@ -165,12 +165,17 @@ def open_rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
     )
 
 
+_BY_ZOOM_ID = select(meetings).where(
+    meetings.c.zoom_meeting_id.in_(bindparam("ids", expanding=True))
+)
+
+
 def by_zoom_ids(
     connection: Connection, meeting_ids: Collection[int | None]
 ) -> dict[int | None, Row[tuple[Any, ...]]]:
     """The rows of meetings that Zoom names, without those that are none of ours."""
-    which = meetings.c.zoom_meeting_id.in_(meeting_ids)
-    return {row.zoom_meeting_id: row for row in connection.execute(select(meetings).where(which))}
+    found = connection.execute(_BY_ZOOM_ID, {"ids": [*meeting_ids]})
+    return {row.zoom_meeting_id: row for row in found}
 
 
 def intended(connection: Connection) -> bool:

@@ -50,6 +50,7 @@ class Service:
     now: Callable[[], datetime]
     wake: Callable[[str], None] = lambda _job: None
     stopping: Callable[[], bool] = lambda: False
+    clock_elsewhere: bool = False  # this process only answers requests
     banner: str = ""  # above every page: that this is a demonstration
 
     def take(self, campaign: Campaign) -> None:
@@ -100,6 +101,7 @@ def open_service(
         guard=ClockGuard(store=store, now=now, monotonic=monotonic),
         links=links,
         now=now,
+        wake=store.wake,
     )
 
 

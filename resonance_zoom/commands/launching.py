@@ -1,6 +1,8 @@
 """Commands before and during the campaign: rehearse it, check, plan, run it."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,11 @@ from typing import Any
 import click
 
 from resonance_zoom import daemon, doctor, logs, planning
-from resonance_zoom.campaign import Campaign
 from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.commands.at_hand import as_json
 from resonance_zoom.printing import colour, print_json, say
-from resonance_zoom.service import open_service, open_zoom, utc_now
-from resonance_zoom.settings import RUN_NEEDS, ZOOM_NEEDS, Settings, load_settings
+from resonance_zoom.service import Service, open_service, open_zoom, utc_now
+from resonance_zoom.settings import RUN_NEEDS, ZOOM_NEEDS, load_settings
 from resonance_zoom.store.opening import open_store
 
 
@@ -101,6 +102,29 @@ def plan(*, as_json: bool) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; in place of PORT.")
 def run(host: str | None, port: int | None) -> None:
     """Run the campaign: the daemon, until SIGTERM."""
+    with _all_parts(host, port) as service:
+        daemon.run(service, ready=lambda server: _greet(service, server))
+
+
+@click.command()
+@click.option("--host", help="Where to listen; in place of HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Where to listen; in place of PORT.")
+def web(host: str | None, port: int | None) -> None:
+    """Answer requests only, on any number of machines (PostgreSQL); `clock` does the rest."""
+    with _all_parts(host, port) as service:
+        daemon.web(service, ready=lambda server: _greet(service, server))
+
+
+@click.command()
+def clock() -> None:
+    """Run the jobs only (PostgreSQL): one of several does, the others stand by."""
+    with _all_parts() as service:
+        name = service.campaign.name
+        daemon.clock(service, ready=lambda: say(f"{name}: this clock is at work"))
+
+
+@contextmanager
+def _all_parts(host: str | None = None, port: int | None = None) -> Iterator[Service]:
     settings = load_settings(needs=RUN_NEEDS)
     logs.configure(settings.log_format)
     settings = replace(
@@ -110,12 +134,13 @@ def run(host: str | None, port: int | None) -> None:
     )
     service = open_service(settings)
     try:
-        daemon.run(service, ready=lambda server: _greet(settings, service.campaign, server))
+        yield service
     finally:
         service.close()
 
 
-def _greet(settings: Settings, campaign: Campaign, server: Any) -> None:
+def _greet(service: Service, server: Any) -> None:
+    settings, campaign = service.settings, service.campaign
     say(f"{campaign.name}: running on http://{server.host}:{server.port}, stop with Ctrl-C")
     if settings.webhooks:
         say(f"Zoom calls {settings.public_url}/webhooks/zoom")

@@ -34,7 +34,9 @@ def line(
         "focus_group": focus_group,
         "registrant": registrant,
         "message": message,
-        "data": _plain(data),
+        "data": {
+            key: value if type(value) in _PLAIN else _plain(value) for key, value in data.items()
+        },
     }
 
 

@@ -117,14 +117,11 @@ def owe(
 def owe_first(connection: Connection, owed: Sequence[Mapping[str, Any]]) -> None:
     """Owe letters, in one statement, to people to whom none was owed before; fields as of `owe`."""
     rows = [
-        {
-            **{name: value for name, value in letter.items() if name != "now"},
-            "ready_at": letter["due_at"],
-            "state": QUEUED,
-            "created_at": letter["now"],
-        }
+        {**letter, "ready_at": letter["due_at"], "state": QUEUED, "created_at": letter["now"]}
         for letter in owed
     ]
+    for row in rows:
+        del row["now"]
     insert_many(connection, letters, rows)
 
 

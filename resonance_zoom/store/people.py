@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from resonance_zoom.store.bulk import insert_many
 from resonance_zoom.store.tables import events, registrants
@@ -13,12 +13,35 @@ from resonance_zoom.store.tables import events, registrants
 A_PAGE = 500  # so many values at most in one statement
 Person = tuple[str, str]  # focus group and folded address: one registration
 
+# Statements of the hot path, built once: to build one costs more than to run it.
 _CHANGE = update(registrants).where(registrants.c.id == bindparam("b_id"))
+_KEYS = select(events.c.key).where(events.c.key.in_(bindparam("keys", expanding=True)))
+_OF = {
+    table: select(table).where(
+        table.c.focus_group.in_(bindparam("groups", expanding=True)),
+        table.c.email_folded.in_(bindparam("addresses", expanding=True)),
+    )
+    for table in (registrants, events)
+}
+_IDS = _OF[registrants].with_only_columns(
+    registrants.c.focus_group, registrants.c.email_folded, registrants.c.id
+)
 
 
 def fold(email: str) -> str:
     """An address as we compare it: one person however they type it."""
     return email.strip().lower()
+
+
+class _WithoutMarks(dict[int, int | None]):
+    """For `str.translate`: drops what only marks the letter before it."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.combining(chr(code)) else code
+        return self[code]
+
+
+_WITHOUT_MARKS = _WithoutMarks()
 
 
 def sought(*words: str) -> str:
@@ -27,13 +50,12 @@ def sought(*words: str) -> str:
     if text.isascii():
         return text
     text = text.replace("œ", "oe").replace("æ", "ae")
-    marked = unicodedata.normalize("NFKD", text)
-    return "".join(letter for letter in marked if not unicodedata.combining(letter))
+    return unicodedata.normalize("NFKD", text).translate(_WITHOUT_MARKS)
 
 
 def known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Those of the keys under which an event is kept."""
-    return set(connection.scalars(select(events.c.key).where(events.c.key.in_(keys))))
+    return set(connection.scalars(_KEYS, {"keys": [*keys]}))
 
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -46,7 +68,7 @@ def histories(
 ) -> dict[Person, list[Row[tuple[Any, ...]]]]:
     """Every event of each of these persons, in no order: one statement."""
     found: dict[Person, list[Row[tuple[Any, ...]]]] = {person: [] for person in persons}
-    for row in _of(connection, events, persons):
+    for row in _of(connection, _OF[events], persons):
         if (row.focus_group, row.email_folded) in found:
             found[row.focus_group, row.email_folded].append(row)
     return found
@@ -56,18 +78,19 @@ def known(
     connection: Connection, persons: Collection[Person]
 ) -> dict[Person, Row[tuple[Any, ...]]]:
     """Those of the persons of whom anything is known: one statement."""
-    rows = _of(connection, registrants, persons)
+    rows = _of(connection, _OF[registrants], persons)
     return {(row.focus_group, row.email_folded): row for row in rows}
 
 
-def _of(connection: Connection, table: Table, persons: Collection[Person]) -> Iterable[Any]:
+def _of(
+    connection: Connection, statement: Select[Any], persons: Collection[Person]
+) -> Iterable[Any]:
     if not persons:
         return ()
     # Groups and addresses apart, which the index answers at once; a pair that was not asked for
     # (the same person in another group) is for the caller to pass over.
-    groups, addresses = zip(*persons, strict=True)
-    which = table.c.focus_group.in_({*groups}) & table.c.email_folded.in_({*addresses})
-    return connection.execute(select(table).where(which))
+    groups, addresses = (list(dict.fromkeys(names)) for names in zip(*persons, strict=True))
+    return connection.execute(statement, {"groups": groups, "addresses": addresses})
 
 
 def save(
@@ -89,8 +112,8 @@ def save(
     if not additions:
         return dict(known)
     insert_many(connection, registrants, list(additions.values()))
-    found = _of(connection, registrants, additions)
-    return {**known, **{(row.focus_group, row.email_folded): row.id for row in found}}
+    found = _of(connection, _IDS, additions)
+    return {**known, **{(group, folded): number for group, folded, number in found}}
 
 
 def _row(person: Person, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -69,9 +69,24 @@ class PostgresqlStore(engine.Store):
         self.url = make_url(url)
         self.name = f"{self.url.host or 'localhost'}/{self.url.database}"
         self.stem, self.folder = self.url.database or "resonance", Path("var")
-        self.engine = _engine(self.url)
+        self.engine = create_engine(
+            self.url,
+            pool_pre_ping=True,
+            pool_size=4,
+            max_overflow=8,
+            pool_timeout=engine.BUSY_TIMEOUT_MS / 1000,
+            pool_recycle=1800,
+            connect_args=_connecting(self.url),
+        )
         self._reading = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        # Connections that are never lent to anybody else, outside any transaction.
+        self._apart = create_engine(
+            self.url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args=_connecting(self.url),
         )
         self._locks: Connection | None = None  # what our own locks hang on
         self._locking = threading.Lock()
@@ -114,6 +129,7 @@ class PostgresqlStore(engine.Store):
         All of it is one transaction, for which everybody else who writes waits. Raises
         DatabaseUnusable for another program's, one of a newer version, and one that sorts words.
         """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._told_plainly():
             if self.revision() == engine.HEAD:
                 return
@@ -173,7 +189,7 @@ class PostgresqlStore(engine.Store):
         The bytes stay in the server's files until then, in its log until that is recycled, and in
         its own backups as long as these are kept. Raises DatabaseBusy.
         """
-        with self._told_plainly(), self._apart() as connection:
+        with self._told_plainly(), self._apart.connect() as connection:
             connection.exec_driver_sql("SET statement_timeout = 0")
             for table in metadata.sorted_tables:
                 connection.exec_driver_sql(f"VACUUM {table.name}")
@@ -187,7 +203,7 @@ class PostgresqlStore(engine.Store):
             taken = text("SELECT pg_try_advisory_lock(:ours, :which)")
             if not self._own().execute(taken, {"ours": OURS, "which": CLOCK}).scalar():
                 raise AlreadyRunning(
-                    f"another process is the clock of {self.name}",
+                    f"another daemon is the clock of {self.name}",
                     remedy="Stop that one first, or let this one stand by: resonance-zoom clock",
                 )
 
@@ -227,7 +243,7 @@ class PostgresqlStore(engine.Store):
             jobs, self._to_wake = self._to_wake, set()
         say = text("SELECT pg_notify(:channel, :job)")
         # Otherwise the thread would end; the job runs at its own time.
-        with suppress(ResonanceError), self._told_plainly(), self._apart() as connection:
+        with suppress(ResonanceError), self._told_plainly(), self._apart.connect() as connection:
             for job in sorted(jobs):
                 connection.execute(say, {"channel": CHANNEL, "job": job})
 
@@ -236,7 +252,7 @@ class PostgresqlStore(engine.Store):
 
         Raises DatabaseLost; what was said until somebody listens again is not heard.
         """
-        with self._told_plainly(), self._apart() as connection:
+        with self._told_plainly(), self._apart.connect() as connection:
             connection.exec_driver_sql(f"LISTEN {CHANNEL}")
             driver: Any = connection.connection.driver_connection
             while True:
@@ -258,17 +274,8 @@ class PostgresqlStore(engine.Store):
     def _own(self) -> Connection:
         """The connection that our locks hang on; a new one has none of them."""
         if self._locks is None or self._locks.invalidated:
-            made = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            made.detach()
-            self._locks = made
+            self._locks = self._apart.connect()
         return self._locks
-
-    @contextmanager
-    def _apart(self) -> Iterator[Connection]:
-        """A connection outside any transaction, never lent to anybody else."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.detach()
-            yield connection
 
     @contextmanager
     def _told_plainly(self) -> Iterator[None]:
@@ -320,20 +327,12 @@ def _take(connection: Connection, which: int) -> None:
     connection.execute(lock, {"ours": OURS, "which": which})
 
 
-def _engine(url: URL) -> Engine:
+def _connecting(url: URL) -> dict[str, Any]:
     settings = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
     asked = url.query.get("options", "")
     options = {"options": f"{settings} {asked}".strip()}
     defaults = {name: value for name, value in _CONNECT.items() if name not in url.query}
-    return create_engine(
-        url,
-        pool_pre_ping=True,
-        pool_size=4,
-        max_overflow=8,
-        pool_timeout=engine.BUSY_TIMEOUT_MS / 1000,
-        pool_recycle=1800,
-        connect_args=defaults | options,
-    )
+    return defaults | options
 
 
 def _first_line(error: object) -> str:

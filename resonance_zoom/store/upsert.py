@@ -7,7 +7,7 @@ Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert(connection: Connection, table: Table) -> Insert:
-    """An INSERT with `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    """An INSERT with `on_conflict_do_nothing` or `on_conflict_do_update`; its rows are counted."""
     if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+        return postgresql.insert(table).execution_options(preserve_rowcount=True)
+    return sqlite.insert(table).execution_options(preserve_rowcount=True)

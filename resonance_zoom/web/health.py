@@ -16,6 +16,7 @@ from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 from resonance_zoom.store.tables import letters, registrants, runs
 
+ALIVE_AGE = timedelta(minutes=2)
 TICK_AGE = timedelta(minutes=5)
 SWEEP_AGE = timedelta(minutes=30)
 LETTER_AGE = timedelta(minutes=15)
@@ -35,13 +36,17 @@ async def readyz(request: Request) -> Response:
 
 
 def readiness(service: Service) -> dict[str, dict[str, Any]]:
-    """{point: {ok, says}} for database, clock, last tick, last sweep, oldest due letter, disk."""
+    """{point: {ok, says}} for database, clock, last tick, last sweep, oldest due letter, disk.
+
+    A web whose clock is another process says as well whether any is alive.
+    """
     now = service.now()
     free = shutil.disk_usage(service.store.folder).free
     points = {"disk": _point(free > DISK_FREE, f"{free // 1024**2} MB free")}
     try:
         with service.store.write() as connection:  # writable is what matters
             held = journal.recall(connection, journal.HELD)
+            alive = journal.last_alive(connection)
             ticked = connection.execute(_last_run("watch")).scalar()
             swept = connection.execute(
                 _last_run("sync_registrants").where(runs.c.error.is_(None))
@@ -55,6 +60,8 @@ def readiness(service: Service) -> dict[str, dict[str, Any]]:
         return points | {"database": _point(None, error.message)}
     points["database"] = _point("writable", "writable, schema current")
     points["clock"] = _point(not held, held or "trusted")
+    if service.clock_elsewhere:
+        points["clock_process"] = _aged(now, alive, ALIVE_AGE)
     points["last_tick"] = _aged(now, ticked, TICK_AGE)
     points["last_sweep"] = _aged(now, swept, SWEEP_AGE)
     points["oldest_due_letter"] = _point(

@@ -1,1 +1,1 @@
-"""How long things take: scripts to run by hand, no tests."""
+"""How long things take, beside references in the same run: `make bench`. Nothing here is a test."""

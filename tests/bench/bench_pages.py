@@ -27,7 +27,6 @@ from resonance_zoom.store import outbox
 from resonance_zoom.web import pages
 from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
-from tests.bench.bench_journal import NOW
 from tests.bench.full_house import LINES, opened
 
 ROUNDS = 30
@@ -51,8 +50,8 @@ class Page:
         return statistics.median(self.times)
 
 
-def addresses(service: Service) -> list[Page]:
-    """Every page that can be looked at, with something on it."""
+def addresses(service: Service, *, lines: int = LINES) -> list[Page]:
+    """Every page that can be looked at, with something on it; the journal has so many `lines`."""
     with service.store.read() as connection:
         both: Any = connection.exec_driver_sql(  # somebody in two groups, with letters
             "SELECT max(id) AS id, focus_group, email FROM registrants WHERE status = 'approved'"
@@ -76,14 +75,14 @@ def addresses(service: Service) -> list[Page]:
         Page("personal: calendar", f"{me}/{both.focus_group}.ics"),
         Page("personal: give up place", f"{me}/withdraw/{both.focus_group}"),
         Page("personal: data.json", f"{me}/data.json"),
-        Page("sign-in", _path(_invitation(service))),
+        Page("sign-in", _path(invitation(service))),
         Page("overview", "/staff/"),
         Page("journal", "/staff/journal"),
         Page("journal: everything", "/staff/journal?level=all&size=200"),
         Page("journal: a group's letters", "/staff/journal?kind=letters&group=teletravail"),
         Page("journal: errors", "/staff/journal?level=error"),
         Page("journal: a name", "/staff/journal?person=oeuvrard+1"),
-        Page("journal line", f"/staff/journal/{LINES // 2}"),
+        Page("journal line", f"/staff/journal/{lines // 2}"),
         Page("registrants", "/staff/registrants"),
         Page("registrants: a name", "/staff/registrants?q=martin"),
         Page("registrants: one person", f"/staff/registrants?q={both.email}"),
@@ -134,7 +133,7 @@ def measure(service: Service, rounds: int, *, with_plans: bool) -> bool:
     server = WebServer(make_app(service), host="127.0.0.1", port=0)
     server.start()
     browser = Browser(server.port)
-    browser.sign_in(_invitation(service))
+    browser.sign_in(invitation(service))
     found = addresses(service)
     for page in found:  # compiled templates, warm caches: not what is measured here
         browser.look(page)
@@ -209,8 +208,10 @@ def letters(service: Service) -> None:
         say(f"{kind:28} {len(whole):9,}")
 
 
-def _invitation(service: Service) -> str:
-    return service.links.invitation("A", "admin", now=NOW, ends_at=NOW + timedelta(days=1))
+def invitation(service: Service) -> str:
+    """A link that lets its holder in as admin."""
+    now = service.now()
+    return service.links.invitation("A", "admin", now=now, ends_at=now + timedelta(days=1))
 
 
 def _path(link: str) -> str:

@@ -54,13 +54,7 @@ FATES = (
 def opened(folder: Path) -> Service:
     """A service on that database, its clock standing at NOW. The caller closes it."""
     clock = Clock(BEGAN)
-    zoom = SimulatedZoom(now=clock, seed=1, webhook_secret=WEBHOOK_SECRET)
-    with SimulatorServer(zoom) as server:
-        service = _service(folder, clock, server)
-        service.store.prepare()
-        job = next(line for line in jobs.SCHEDULE if line.name == "create_meetings")
-        if trouble := run_job(service, job):
-            raise RuntimeError(f"the meetings could not be made: {trouble}")
+    service = begun(folder, clock)
     clock.time = NOW
     database = sqlite3.connect(service.store.path)
     database.row_factory = sqlite3.Row
@@ -72,21 +66,37 @@ def opened(folder: Path) -> Service:
     return service
 
 
-def _service(folder: Path, clock: Clock, server: SimulatorServer) -> Service:
+def begun(folder: Path, clock: Clock) -> Service:
+    """A service whose meetings were made, on a simulated Zoom that is gone afterwards."""
+    zoom = SimulatedZoom(now=clock, seed=1, webhook_secret=WEBHOOK_SECRET)
+    with SimulatorServer(zoom) as server:
+        service = service_in(folder, clock, origin=server.origin)
+        service.store.prepare()
+        job = next(line for line in jobs.SCHEDULE if line.name == "create_meetings")
+        if trouble := run_job(service, job):
+            raise RuntimeError(f"the meetings could not be made: {trouble}")
+    return service
+
+
+def service_in(
+    folder: Path, clock: Clock, *, origin: str = "http://127.0.0.1:9", smtp_url: str = ""
+) -> Service:
+    """The service of the campaign in a folder; by itself it finds no Zoom."""
     (folder / "campaign.toml").write_text(CAMPAIGN + MORE_GROUPS, encoding="utf-8")
     environ = {
         "CAMPAIGN_FILE": str(folder / "campaign.toml"),
         "DATABASE_URL": f"sqlite:///{folder}/resonance.db",
+        "SMTP_URL": smtp_url,
         "ZOOM_ACCOUNT_ID": "acc",
         "ZOOM_CLIENT_ID": "cid",
         "ZOOM_CLIENT_SECRET": "csecret",
         "ZOOM_WEBHOOK_SECRET_TOKEN": WEBHOOK_SECRET,
-        "ZOOM_API_URL": server.api_url,
-        "ZOOM_OAUTH_URL": server.oauth_url,
+        "ZOOM_API_URL": f"{origin}/v2",
+        "ZOOM_OAUTH_URL": f"{origin}/oauth/token",
         "SECRET_KEY": "0123456789abcdef0123456789abcdef",
     }
     settings = load_settings(environ=environ, dotenv=folder / "no.env")
-    return open_service(settings, now=clock, monotonic=clock.seconds)
+    return open_service(settings, now=clock, monotonic=clock.seconds, sleep=lambda _seconds: None)
 
 
 def _fill(database: sqlite3.Connection) -> None:

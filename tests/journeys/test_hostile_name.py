@@ -26,6 +26,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 from openpyxl import load_workbook
+from sqlalchemy import text as sql
 
 import jobs
 from jobs.clock import run_job
@@ -113,9 +114,9 @@ class Journey:
     def numbers(self, who: str) -> tuple[int, int]:
         """Our numbers of their registrations: for the first meeting, for the second."""
         with self.service.store.read() as connection:
-            rows = connection.exec_driver_sql(
-                "SELECT id FROM registrants WHERE email = ? ORDER BY focus_group DESC",
-                (f"{who}@example.org",),
+            rows = connection.execute(
+                sql("SELECT id FROM registrants WHERE email = :email ORDER BY focus_group DESC"),
+                {"email": f"{who}@example.org"},
             )
             first, second = [row.id for row in rows]
         return first, second

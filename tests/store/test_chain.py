@@ -1,10 +1,8 @@
 """Who changes, removes or inserts an act in the journal is found by `check`; an erasure is not."""
 
 import json
-import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock, Type
 from tests.kept import run
+from tests.sql import type_into
 
 Look = Callable[..., Verdict]
 Tamper = Callable[[str], None]
@@ -46,11 +45,10 @@ def look(settings: Settings, clock: Clock) -> Look:
 
 @pytest.fixture
 def past_the_service(service: Service) -> Tamper:
-    """SQL typed into the database file by somebody who can reach it."""
+    """SQL typed into the database by somebody who can reach it."""
 
     def typed(script: str) -> None:
-        with closing(sqlite3.connect(service.store.path)) as connection:
-            connection.executescript(script)
+        type_into(service.store, script)
 
     return typed
 
@@ -206,7 +204,9 @@ def test_a_chain_rewritten_with_its_links_does_not_end_as_was_noted(
     service: Service, past_the_service: Tamper, look: Look
 ) -> None:
     with service.store.read() as connection:
-        noted = connection.execute(text("SELECT value FROM meta WHERE key='staff_acts'")).scalar()
+        noted = connection.execute(
+            text("SELECT CAST(value AS TEXT) FROM meta WHERE key='staff_acts'")
+        ).scalar()
     past_the_service(
         "UPDATE journal SET message = 'nothing' WHERE id = 5;"
         "DELETE FROM staff_act_chain; DELETE FROM meta"
@@ -325,6 +325,7 @@ def test_the_end_of_all_personal_data_is_no_alarm(
     assert entries(service) == [("act", False), ("rewritten", True), ("act", True)]
 
 
+@pytest.mark.of_a_file("a server restores its own backups")
 def test_a_restore_that_erases_somebody_again_is_no_alarm_and_names_the_head_of_before(
     service: Service, desk: Desk, given_up: int, look: Look, tmp_path: Path
 ) -> None:
@@ -381,7 +382,7 @@ def test_a_campaign_of_the_version_before_gets_its_chain_from_the_lines_it_has(
 
 
 def test_acts_of_many_at_once_stand_in_one_chain(service: Service, look: Look) -> None:
-    stores = [service.store, open_store(f"sqlite:///{service.store.path}")]
+    stores = [service.store, open_store(str(service.settings.database_url))]
     stores[1].require_current()
 
     def act(number: int) -> None:
@@ -416,6 +417,7 @@ def test_check_tells_the_head_and_takes_one_that_was_kept(
     assert point()["says"] == "1 act; line 2 was removed"
 
 
+@pytest.mark.of_a_file("a file is overwritten")
 def test_a_database_that_cannot_be_read_is_told_once(service: Service, types: Type) -> None:
     service.close()
     service.store.path.write_bytes(b"no database" * 1000)

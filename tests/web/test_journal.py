@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert
+from sqlalchemy import text as sql
 from starlette.testclient import TestClient
 
 import jobs
@@ -663,11 +664,14 @@ def long(service: Service) -> None:
             ("letter.sent", "info", "teletravail", 41_000),
             ("zoom.call", "debug", None, 41_000),
         ):
-            connection.exec_driver_sql(
-                "INSERT INTO journal (at, level, kind, focus_group, message, data)"
-                " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-                " SELECT '2021-01-11 09:59:00.000000', ?, ?, ?, '', '{}' FROM n",
-                (count, level, kind, group),
+            connection.execute(
+                sql(
+                    "INSERT INTO journal (at, level, kind, focus_group, message, data)"
+                    " WITH RECURSIVE n(i) AS"
+                    " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
+                    " SELECT '2021-01-11 09\\:59\\:00.000000', :level, :kind, :group, '', '{}' FROM n"
+                ),
+                {"count": count, "level": level, "kind": kind, "group": group},
             )
 
 

@@ -11,7 +11,7 @@ from jobs import create_meetings, sync_registrants
 from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.service import Service
 from resonance_zoom.site import write_site
-from resonance_zoom.store.tables import meetings
+from resonance_zoom.store.tables import meetings, registrants
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import CAMPAIGN, Clock, Type
 
@@ -115,7 +115,7 @@ def test_who_waits_for_approval_takes_a_place(
     sync_registrants.run(service)
     for status, said in (("pending", "1 place libre<"), ("denied", "2 places libres")):
         with service.store.write() as connection:
-            connection.exec_driver_sql("UPDATE registrants SET status = ?", (status,))
+            connection.execute(update(registrants).values(status=status))
         assert said in card(page(visitor), "teletravail")
 
 

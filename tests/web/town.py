@@ -81,7 +81,8 @@ class Town:
 
     def query(self, statement: str) -> list[Any]:
         with self.service.store.read() as connection:
-            return list(connection.exec_driver_sql(statement))
+            plain = connection.execution_options(no_parameters=True)  # a % is a %
+            return list(plain.exec_driver_sql(statement))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal_column, select, true
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, true
 
 from resonance_zoom.store.journal import DEBUG, ERROR, INFO, WARNING
 from resonance_zoom.store.people import sought
@@ -189,20 +189,23 @@ def _stream(
 ) -> Select[int]:
     """Those that every other filter lets pass, up to the edge, in the order of the index.
 
-    A leading plus keeps SQLite from being led by another column than ours, which may be a detour
-    over the whole journal: https://www.sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_
+    `_unled` keeps the database from being led by another column than ours, which may be a detour
+    over the whole journal.
     """
     wanted = way.wanted
-    passed: list[ColumnElement[bool]] = [
-        literal_column(f"+journal.{name.name}").in_(values) for name, values in others
-    ]
+    passed: list[ColumnElement[bool]] = [_unled(name).in_(values) for name, values in others]
     if wanted.since is not None:
-        passed.append(literal_column("+journal.at", journal.c.at.type) >= wanted.since)
+        passed.append(_unled(journal.c.at) >= wanted.since)
     if wanted.until is not None:
-        passed.append(literal_column("+journal.at", journal.c.at.type) < wanted.until)
+        passed.append(_unled(journal.c.at) < wanted.until)
     if edge is not None:
         way = way.up_to(edge)
     return lines.where(*way.within(), *passed).order_by(way.order(journal.c.id)).limit(way.limit)
+
+
+def _unled(column: Column[Any]) -> ColumnElement[Any]:
+    """The same value, for which no index is of use."""
+    return func.coalesce(column, column)
 
 
 def kinds(connection: Connection) -> list[str]:

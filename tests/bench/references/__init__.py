@@ -1,0 +1,1 @@
+"""What the service is compared with: the least that could do it, and what many would write."""
