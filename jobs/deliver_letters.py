@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from resonance_zoom import wave
 from resonance_zoom.errors import MailUnreachable
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
@@ -10,18 +11,14 @@ RELAY_BACK_OFF = (1, 2, 5, 10)  # minutes; never longer, so that a wave follows 
 
 
 def run(service: Service) -> str:
-    """Send what is ready, one after the other, unless sending is paused, held or without relay.
+    """Send what is ready, the longest first, unless sending is paused, held or without relay.
 
     Raises MailUnreachable when the relay cannot be spoken to; the letters stay queued.
     """
     if reason := _hindrance(service):
         return reason
-    sent = 0
     try:
-        while service.delivery.send_one():
-            sent += 1
-            if service.stopping() or _stopped_meanwhile(service):
-                break
+        sent = wave.send_ready(service.delivery, lambda: not service.stopping())
     except MailUnreachable as error:
         _relay_is_down(service, error)
         raise
@@ -40,13 +37,6 @@ def _hindrance(service: Service) -> str | None:
     if relay and service.now() < datetime.fromisoformat(relay["again_at"]):
         return f"the mail server is down; again at {relay['again_at'][11:16]} UTC"
     return None
-
-
-def _stopped_meanwhile(service: Service) -> bool:
-    """A long wave can be paused by staff, and held by the `watch` that runs beside it."""
-    with service.store.read() as connection:
-        stops = (journal.PAUSED, journal.HELD)
-        return any(journal.recall(connection, stop) for stop in stops)
 
 
 def _relay_is_down(service: Service, error: MailUnreachable) -> None:

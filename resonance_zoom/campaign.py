@@ -97,6 +97,7 @@ class Campaign:
     approval: str = "automatic"
     confirmation: str = "ours"
     confirmations_per_day: int = 500
+    letters_per_minute: int | None = None
     reminder_days_before: tuple[int, ...] = (7, 1)
     reminder_send_at: time = field(default=time(9, 0))
     keep_days_after_last: int = 30

@@ -188,6 +188,7 @@ def _campaign(file: CampaignFile) -> Campaign:
         approval=file.campaign.approval,
         confirmation=file.campaign.confirmation,
         confirmations_per_day=file.campaign.confirmations_per_day,
+        letters_per_minute=file.campaign.letters_per_minute,
         reminder_days_before=tuple(file.reminders.days_before),
         reminder_send_at=file.reminders.send_at,
         keep_days_after_last=file.privacy.keep_days_after_last,

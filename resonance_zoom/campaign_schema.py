@@ -160,6 +160,9 @@ class CampaignTable(_Table):
     approval: Literal["automatic", "manual"] = "automatic"
     confirmation: Literal["ours", "zoom", "both"] = "ours"
     confirmations_per_day: Annotated[int, AfterValidator(_between(1, 10_000_000, "a day"))] = 500
+    letters_per_minute: Annotated[int | None, AfterValidator(_between(1, 100_000, "a minute"))] = (
+        None
+    )
     about: str = Field(default="", examples=['"""What the campaign is for."""'])
     invited: str = Field(default="", examples=['"""Who is invited."""'])
 

@@ -1,17 +1,19 @@
-"""Sends what is owed, one letter at a time, and knows afterwards what became of it.
+"""What becomes of a letter: claimed, composed, handed over, and its end written down.
 
 `queued → sending` is committed before the first byte and `sent` after the server's 250; what lies
-between is `in_doubt`. After a crash nothing is guessed: see `settle_doubt`.
+between is `in_doubt`. After a crash nothing is guessed: see `settle_doubt`. Many letters at once,
+and what they share, are `wave`'s.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from resonance_zoom import holds
+from resonance_zoom import holds, pace
 from resonance_zoom.campaign import CANCELLED, CONFIRMATION, MOVED, Campaign, reminder_kind
 from resonance_zoom.correspondence import Composer
 from resonance_zoom.errors import (
@@ -24,16 +26,37 @@ from resonance_zoom.errors import (
 from resonance_zoom.mail.message import message_id as derived_message_id
 from resonance_zoom.mail.postman import Postman
 from resonance_zoom.reminders import Drop, Wait, verdict, why_late
-from resonance_zoom.store import journal, outbox
+from resonance_zoom.store import claims, journal, outbox
+from resonance_zoom.store.claims import Claim
 from resonance_zoom.store.engine import Store
-from resonance_zoom.store.outbox import Claim
 
 MAX_ATTEMPTS = 12
 STEP_ASIDE = timedelta(minutes=10)
+MOST_DECISIONS = 500  # in one transaction: others want to write too
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a claimed letter: the state it goes to, and why. Not yet written."""
+
+    claim: Claim
+    at: datetime
+    state: str
+    words: str
+    reason: str | None = None
+    ready_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one transaction did: letters claimed, and how many were decided about in all."""
+
+    claims: Sequence[Claim] = ()
+    decided: int = 0
 
 
 class Delivery:
-    """Sends the letters of one campaign, one at a time, through one postman."""
+    """The letters of one campaign, and the connections that carry them."""
 
     def __init__(
         self,
@@ -41,132 +64,126 @@ class Delivery:
         store: Store,
         campaign: Campaign,
         composer: Composer,
-        postman: Postman,
+        postmen: Sequence[Postman],
         now: Callable[[], datetime],
     ) -> None:
         self.store = store
         self.campaign = campaign
         self.composer = composer
-        self.postman = postman
+        self.postmen = postmen
         self.now = now
-        self._outcomes: list[Callable[[Connection], None]] = []  # known here, not yet written
-
-    def send_one(self) -> bool:
-        """Deal with the letter that has been ready for longest. False: there is none.
-
-        Raises MailUnreachable when the relay cannot be spoken to; the letter at hand is queued.
-        """
-        self.settle()
-        with self.store.read() as connection:
-            if outbox.next_ready(connection, self.now()) is None:
-                return False
-        self.postman.ready()  # before the claim: without a relay nothing is begun
-        claim = self._claim()
-        if claim is not None:
-            self._send(claim)
-        return True
+        self._unwritten: list[Outcome] = []
 
     def settle(self) -> None:
         """Write what became of letters while the database was busy.
 
         Otherwise a letter that was accepted would stand in `sending`, and go again after a restart.
         """
-        while self._outcomes:
-            with self.store.write() as connection:
-                self._outcomes[0](connection)
-            self._outcomes.pop(0)
+        if self._unwritten:
+            self.turn([*self._unwritten], wanted=0)
+            self._unwritten.clear()
 
-    def _became(self, outcome: Callable[[Connection], None]) -> None:
-        self._outcomes.append(outcome)
-        self.settle()
+    def keep(self, outcome: Outcome) -> None:
+        """An outcome that could not be written: it will be by the next `settle`."""
+        self._unwritten.append(outcome)
 
-    def _claim(self) -> Claim | None:
-        now = self.now()
+    def ready(self) -> int:
+        """How many letters could leave now; no more are counted than there are connections."""
+        with self.store.read() as connection:
+            return claims.count_ready(connection, self.now(), most=len(self.postmen))
+
+    def turn(self, outcomes: Sequence[Outcome], *, wanted: int) -> Turn:
+        """One transaction: write what became of letters, and claim the next `wanted`."""
         with self.store.write() as connection:
-            holds.hold_what_may_have_gone(connection, now)
-            claim = outbox.next_ready(connection, now)
-            if claim is None:
-                return None
-            letter: Any = claim.letter
-            decision = verdict(claim, now)
-            if isinstance(decision, Wait):
-                outbox.wait(
-                    connection, letter.id, ready_at=now + decision.delay, reason=decision.reason
-                )
-                if letter.reason != decision.reason:
-                    self._note(
-                        connection,
-                        claim,
-                        "letter.waits",
-                        outbox.REASONS[decision.reason],
-                        journal.WARNING,
-                        reason=decision.reason,
-                    )
-                return None
-            if isinstance(decision, Drop):
-                drop(connection, claim, decision.reason, now)
-                return None
-            begun = outbox.begin(
-                connection, letter.id, now=now, message_id=message_id(self.campaign, claim)
-            )
-            return claim if begun else None
+            self._write(connection, outcomes)
+            return self._claim(connection, wanted) if wanted else Turn()
 
-    def _send(self, claim: Claim) -> None:
+    def _claim(self, connection: Connection, wanted: int) -> Turn:
+        now = self.now()
+        if any(journal.recall_all(connection, (journal.PAUSED, journal.HELD)).values()):
+            return Turn()  # since the wave began
+        holds.hold_what_may_have_gone(connection, now)
+        wanted = pace.allowed(connection, self.campaign, wanted, now)
+        taken: list[Claim] = []
+        decided = 0
+        while len(taken) < wanted and decided < MOST_DECISIONS:
+            found = claims.ready(connection, now, limit=wanted - len(taken))
+            if not found:
+                break
+            decided += len(found)
+            going = [claim for claim in found if self._still_goes(connection, claim, now)]
+            ids = [message_id(self.campaign, claim) for claim in going]
+            claims.begin(connection, going, now=now, message_ids=ids)
+            taken += going
+        pace.spend(connection, self.campaign, len(taken), now)
+        return Turn(taken, decided)
+
+    def _still_goes(self, connection: Connection, claim: Claim, now: datetime) -> bool:
+        """The last look; a letter that does not go, or not now, is told so."""
+        decision = verdict(claim, now)
+        if isinstance(decision, Drop):
+            drop(connection, claim, decision.reason, now)
+        elif isinstance(decision, Wait):
+            letter: Any = claim.letter
+            ready_at, reason = now + decision.delay, decision.reason
+            outbox.wait(connection, letter.id, ready_at=ready_at, reason=reason)
+            if letter.reason != reason:
+                words = outbox.REASONS[reason]
+                note_letter(
+                    connection, letter, now, "letter.waits", words, journal.WARNING, reason=reason
+                )
+        else:
+            return True
+        return False
+
+    def attempt(self, claim: Claim, postman: Postman) -> tuple[Outcome, MailUnreachable | None]:
+        """Compose a claimed letter and hand it over: what became of it.
+
+        And the error, when it is one of the relay's that would hold up any other letter too.
+        """
+        try:
+            reply = self._hand_over(claim, postman)
+        except MailInDoubt as error:
+            return self._became(claim, outbox.IN_DOUBT, str(error), "answer_lost"), None
+        except MailRefused as error:
+            return self._became(claim, outbox.FAILED, str(error), "refused"), None
+        except MailDeferred as error:
+            return self._put_back(claim, error), None
+        except MailUnreachable as error:
+            return self._put_back(claim, error), error
+        except ResonanceError as error:
+            return self._became(claim, outbox.FAILED, str(error), "template"), None
+        except Exception as error:  # noqa: BLE001 — the one catch: a bad letter steps aside
+            words = f"{type(error).__name__}: {error}"
+            return self._became(claim, outbox.FAILED, words, "error"), None
+        return self._became(claim, outbox.SENT, reply), None
+
+    def _hand_over(self, claim: Claim, postman: Postman) -> str:
         letter: Any = claim.letter
         person: Any = claim.registrant
-        try:
-            message = self.composer.compose(
-                kind=letter.kind,
-                person=person,
-                meeting=claim.meeting,
-                others=claim.others,
-                told_start=claim.told_start,
-                message_id=message_id(self.campaign, claim),
-                date=self.now(),
-            )
-            accepted = self.postman.send(
-                sender=self.composer.sender, recipient=person.email, message=message
-            )
-        except MailInDoubt as error:
-            self._in_doubt(claim, str(error))
-        except MailRefused as error:
-            self._failed(claim, "refused", str(error))
-        except (MailDeferred, MailUnreachable) as error:
-            self._put_back(claim, error)
-            if isinstance(error, MailUnreachable):
-                raise
-        except ResonanceError as error:
-            self._failed(claim, "template", str(error))
-        except Exception as error:  # noqa: BLE001 — the loop's one catch: a bad letter steps aside
-            self._failed(claim, "error", f"{type(error).__name__}: {error}")
-        else:
-            self._sent(claim, accepted.reply)
+        message = self.composer.compose(
+            kind=letter.kind,
+            person=person,
+            meeting=claim.meeting,
+            others=claim.others,
+            told_start=claim.told_start,
+            message_id=message_id(self.campaign, claim),
+            date=self.now(),
+        )
+        sender = self.composer.sender
+        return postman.send(sender=sender, recipient=person.email, message=message).reply
 
-    def _sent(self, claim: Claim, reply: str) -> None:
-        now = self.now()
+    def _became(
+        self,
+        claim: Claim,
+        state: str,
+        words: str,
+        reason: str | None = None,
+        ready_at: datetime | None = None,
+    ) -> Outcome:
+        return Outcome(claim, self.now(), state, words, reason, ready_at)
 
-        def outcome(connection: Connection) -> None:
-            outbox.sent(connection, letter_id(claim), now=now, reply=reply)
-            self._note(connection, claim, "letter.sent", reply)
-
-        self._became(outcome)
-
-    def _in_doubt(self, claim: Claim, words: str) -> None:
-        def outcome(connection: Connection) -> None:
-            outbox.doubt(connection, letter_id(claim), reason="answer_lost", detail=words)
-            self._note(connection, claim, "letter.in_doubt", words, journal.WARNING)
-            settle_doubt(connection, self.campaign, claim.letter, self.now())
-
-        self._became(outcome)
-
-    def _failed(self, claim: Claim, reason: str, words: str) -> None:
-        def outcome(connection: Connection) -> None:
-            outbox.failed(connection, letter_id(claim), reason=reason, detail=words)
-            self._note(connection, claim, "letter.failed", words, journal.ERROR, reason=reason)
-
-        self._became(outcome)
-
-    def _put_back(self, claim: Claim, error: MailDeferred | MailUnreachable) -> None:
+    def _put_back(self, claim: Claim, error: MailDeferred | MailUnreachable) -> Outcome:
         letter: Any = claim.letter
         attempts, words = letter.attempts + 1, str(error)
         ready_at = outbox.retry_at(self.now(), attempts)
@@ -174,31 +191,40 @@ class Delivery:
             # The relay's trouble is none of the letter's: it steps aside and is never given up.
             ready_at = min(ready_at, self.now() + STEP_ASIDE)
         elif attempts >= MAX_ATTEMPTS:
-            self._failed(claim, "deferred", f"after {attempts} attempts: {words}")
-            return
+            words = f"after {attempts} attempts: {words}"
+            return self._became(claim, outbox.FAILED, words, "deferred")
+        return self._became(claim, outbox.QUEUED, words, "deferred", ready_at)
 
-        def outcome(connection: Connection) -> None:
+    def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        sent = [one for one in outcomes if one.state == outbox.SENT]
+        claims.sent(connection, [(letter_id(one.claim), one.at, one.words) for one in sent])
+        journal.note_all(connection, [_line(one, "letter.sent") for one in sent])
+        for one in outcomes:
+            if one.state != outbox.SENT:
+                self._write_trouble(connection, one)
+
+    def _write_trouble(self, connection: Connection, one: Outcome) -> None:
+        letter, reason = letter_id(one.claim), one.reason or ""
+        if one.state == outbox.FAILED:
+            outbox.failed(connection, letter, reason=reason, detail=one.words)
+            lines = [_line(one, "letter.failed", journal.ERROR, reason=reason)]
+        elif one.ready_at is not None:
             outbox.put_back(
-                connection, letter.id, ready_at=ready_at, reason="deferred", detail=words
+                connection, letter, ready_at=one.ready_at, reason=reason, detail=one.words
             )
-            self._note(
-                connection, claim, "letter.deferred", words, journal.WARNING, again_at=ready_at
-            )
+            lines = [_line(one, "letter.deferred", journal.WARNING, again_at=one.ready_at)]
+        else:
+            outbox.doubt(connection, letter, reason=reason, detail=one.words)
+            lines = [_line(one, "letter.in_doubt", journal.WARNING)]
+        journal.note_all(connection, lines)
+        if one.state == outbox.IN_DOUBT:
+            settle_doubt(connection, self.campaign, one.claim.letter, self.now())
 
-        self._became(outcome)
 
-    def _note(
-        self,
-        connection: Connection,
-        claim: Claim,
-        kind: str,
-        words: str,
-        level: str = journal.INFO,
-        **data: Any,
-    ) -> None:
-        person: Any = claim.registrant
-        words = unnamed(words, person.email)
-        note_letter(connection, claim.letter, self.now(), kind, words, level, **data)
+def _line(one: Outcome, kind: str, level: str = journal.INFO, **data: Any) -> dict[str, Any]:
+    person: Any = one.claim.registrant
+    words = unnamed(one.words, person.email)
+    return _letter_line(one.claim.letter, one.at, kind, words, level, **data)
 
 
 def unnamed(words: str, address: str) -> str:
@@ -282,8 +308,13 @@ def note_letter(
     **data: Any,
 ) -> None:
     """One journal line about one letter."""
-    journal.note(
-        connection,
+    journal.note_all(connection, [_letter_line(letter, now, kind, words, level, **data)])
+
+
+def _letter_line(
+    letter: Any, now: datetime, kind: str, words: str, level: str, **data: Any
+) -> dict[str, Any]:
+    return journal.line(
         now,
         kind,
         f"{letter.kind}: {words}",

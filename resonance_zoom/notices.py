@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
 
 from resonance_zoom.campaign import CANCELLED, MOVED, WITHDRAWN
-from resonance_zoom.store import outbox
+from resonance_zoom.store import claims, outbox
 from resonance_zoom.store.tables import UtcDateTime, letters, registrants
 from resonance_zoom.store.upsert import insert
 
@@ -80,7 +80,7 @@ def owe_receipt(connection: Connection, person: Any, meeting: Any, now: datetime
 
 
 def _told_otherwise(focus_group: str, start_at: datetime) -> ColumnElement[bool]:
-    told = outbox.last_told_start(registrants.c.id).correlate(registrants).scalar_subquery()
+    told = claims.last_told_start(registrants.c.id).correlate(registrants).scalar_subquery()
     return and_(
         registrants.c.focus_group == focus_group,
         registrants.c.status == "approved",

@@ -13,7 +13,7 @@ from resonance_zoom import meetings
 from resonance_zoom.campaign import FocusGroup
 from resonance_zoom.errors import NotFound, ResonanceError
 from resonance_zoom.service import Service
-from resonance_zoom.store import outbox, people
+from resonance_zoom.store import claims, people
 from resonance_zoom.store.tables import registrants
 
 MESSAGE_ID = "<preview@localhost>"
@@ -76,8 +76,8 @@ def for_registrant(service: Service, connection: Connection, kind: str, person: 
         kind=kind,
         person=person,
         meeting=meeting,
-        others=outbox.others_of(connection, person, service.now()),
-        told_start=outbox.told_start(connection, person.id),
+        others=claims.others_of(connection, person, service.now()),
+        told_start=claims.told_start(connection, person.id),
         message_id=MESSAGE_ID,
         date=service.now(),
     )

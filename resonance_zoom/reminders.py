@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from resonance_zoom.campaign import CANCELLED, CONFIRMATION, WITHDRAWN, Campaign, Due
 from resonance_zoom.store import journal, outbox
-from resonance_zoom.store.outbox import Claim
+from resonance_zoom.store.claims import Claim
 
 
 def open_waves(

@@ -15,7 +15,7 @@ from resonance_zoom.delivery import Delivery
 from resonance_zoom.errors import CampaignFileError, ResonanceError
 from resonance_zoom.links import Links
 from resonance_zoom.mail.letters import LetterRoom
-from resonance_zoom.mail.postman import Postman, make_postman
+from resonance_zoom.mail.postman import Postman, make_postmen
 from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
@@ -43,7 +43,7 @@ class Service:
     store: Store
     zoom: ZoomClient
     composer: Composer
-    postman: Postman
+    postmen: list[Postman]
     delivery: Delivery
     guard: ClockGuard
     links: Links
@@ -57,9 +57,14 @@ class Service:
         """Go on with an edited campaign file."""
         self.campaign = self.composer.campaign = self.delivery.campaign = campaign
 
+    def close_connections(self) -> None:
+        """Hang up on the relay; the next letter connects anew."""
+        for postman in self.postmen:
+            postman.close()
+
     def close(self) -> None:
         """Hang up on Zoom and the relay, give the database back."""
-        self.postman.close()
+        self.close_connections()
         self.zoom.close()
         self.store.close()
 
@@ -87,16 +92,18 @@ def open_service(
     store = open_store(settings.database_url)
     links = Links(settings.secret_key, settings.public_url, campaign.slug)
     composer = Composer(campaign=campaign, letters=room, sender=settings.mail_from, links=links)
-    postman = make_postman(settings.smtp_url, settings.data_dir / "mail")
+    postmen = make_postmen(
+        settings.smtp_url, settings.data_dir / "mail", connections=settings.smtp_connections
+    )
     return Service(
         settings=settings,
         campaign=campaign,
         store=store,
         zoom=open_zoom(settings, now=now, sleep=sleep, on_call=_journaled(store, now)),
         composer=composer,
-        postman=postman,
+        postmen=postmen,
         delivery=Delivery(
-            store=store, campaign=campaign, composer=composer, postman=postman, now=now
+            store=store, campaign=campaign, composer=composer, postmen=postmen, now=now
         ),
         guard=ClockGuard(store=store, now=now, monotonic=monotonic),
         links=links,

@@ -64,6 +64,7 @@ class Settings:
     host: str
     port: int
     log_format: str | None
+    smtp_connections: int = 4
     secret_files: tuple[Path, ...] = field(default=(), compare=False)  # where secrets were read
 
     @property
@@ -142,6 +143,7 @@ class _Reader:
                 )
             ),
             smtp_url=self.smtp_url(),
+            smtp_connections=self.number("SMTP_CONNECTIONS", 4, 1, 50),
             mail_from=self.checked(
                 "MAIL_FROM", "", _is_sender, "must be an address such as contact@example.org"
             )
@@ -165,7 +167,7 @@ class _Reader:
             host=self.checked(
                 "HOST", "127.0.0.1", _is_host, "must be an address of this machine, or its name"
             ),
-            port=self.port(),
+            port=self.number("PORT", 8000, 0, 65535),
             log_format=self.choice("LOG_FORMAT", "", {"": None, "text": "text", "json": "json"}),
             secret_files=tuple(self.secret_files),
         )
@@ -268,11 +270,11 @@ class _Reader:
                         f"{name}: shorter than 16 bytes; Zoom's own have 22: copy it whole"
                     )
 
-    def port(self) -> int:
-        value = self.get("PORT") or "8000"
-        if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
-            self.problems.append(f"PORT: {value[:20]!r} must be a number from 0 to 65535")
-            return 8000
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.get(name) or str(default)
+        if not re.fullmatch(r"[0-9]{1,5}", value) or not least <= int(value) <= most:
+            self.problems.append(f"{name}: {value[:20]!r} must be a number from {least} to {most}")
+            return default
         return int(value)
 
 

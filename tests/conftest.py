@@ -177,6 +177,7 @@ def database_url(
         yield f"sqlite:///{tmp_path}/var/resonance.db"
         return
     monkeypatch.chdir(tmp_path)  # its data folder is `var` of wherever the process runs
+    monkeypatch.setenv("PATH", str(database_server.programs), prepend=os.pathsep)  # pg_dump
     begun = "service" in request.fixturenames
     name = database_server.create(**({"like": database_server.prepared} if begun else {}))
     yield database_server.url(name)
@@ -199,6 +200,7 @@ def environ(
         "CAMPAIGN_FILE": str(campaign_file),
         "DATABASE_URL": database_url,
         "SMTP_URL": mail_server.url,
+        "SMTP_CONNECTIONS": "1",  # letters in order; `test_wave` has more
         "ZOOM_ACCOUNT_ID": "acc",
         "ZOOM_CLIENT_ID": "cid",
         "ZOOM_CLIENT_SECRET": leaks.CLIENT_SECRET,

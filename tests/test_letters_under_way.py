@@ -93,7 +93,7 @@ def test_a_relay_that_does_not_answer_at_all_costs_a_letter_no_attempt(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = make_postman(f"smtp://127.0.0.1:{free_port()}", Path("unused"))
-    monkeypatch.setattr(service.delivery, "postman", nobody)
+    monkeypatch.setattr(service.delivery, "postmen", [nobody])
     assert "MailUnreachable" in str(run(service, "deliver_letters"))
     assert [(row.state, row.attempts) for row in rows(service, letters)] == [("queued", 0)]
 
@@ -129,16 +129,20 @@ def test_the_twelfth_time_that_the_server_asks_to_wait_is_the_last(
 
 @pytest.mark.usefixtures("meeting")
 def test_a_stop_or_a_pause_takes_effect_after_the_letter_at_hand(
-    service: Service, zoom: SimulatedZoom, meeting: SimMeeting, mail_server: MailServer
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("bob", "carla"):
         zoom.register(meeting.id, email=f"{name}@example.org", first_name=name)
     run(service, "sync_registrants")
-    service.stopping = lambda: True
+    service.stopping = lambda: bool(mail_server.kept)  # asked to stop during the first one
     run(service, "deliver_letters")
     assert len(mail_server.kept) == 1
     service.stopping = lambda: False
-    service.postman.close()
+    service.close_connections()
     accept = type(mail_server).handle_DATA
 
     async def hold_then_accept(*args: Any) -> str:
@@ -146,7 +150,7 @@ def test_a_stop_or_a_pause_takes_effect_after_the_letter_at_hand(
             journal.remember(connection, journal.HELD, "the clock jumped")
         return await accept(mail_server, *args)
 
-    mail_server.handle_DATA = hold_then_accept  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr(mail_server, "handle_DATA", hold_then_accept)  # one serves all tests
     run(service, "deliver_letters")
     assert len(mail_server.kept) == 2
 

@@ -101,6 +101,7 @@ def test_export_hands_a_person_everything_and_nothing_of_others(
     assert types("export", "nobody@example.org")[0] == 1
 
 
+@pytest.mark.of_a_file("its bytes are looked for in the file")
 def test_erase_leaves_no_byte_of_a_person_in_database_log_or_letters(
     service: Service, person: list[str], types: Type, meetings: list[SimMeeting]
 ) -> None:
@@ -126,6 +127,7 @@ def test_erase_leaves_no_byte_of_a_person_in_database_log_or_letters(
     assert types("erase", EMAIL, "--yes")[0] == 1
 
 
+@pytest.mark.of_a_file("its bytes are looked for in the file")
 def test_what_is_still_being_read_while_erasing_is_cleared_within_the_hour(
     service: Service, person: list[str], types: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +341,7 @@ def copies(service: Service, person: list[str]) -> set[str]:
     return found
 
 
+@pytest.mark.of_a_file("files beside the database are looked through")
 def test_the_purge_leaves_no_byte_of_anybody_anywhere_but_the_counts(
     service: Service, person: list[str], copies: set[str], clock: Clock
 ) -> None:
@@ -391,6 +394,7 @@ def test_a_meeting_moved_by_hand_to_a_later_day_is_not_purged_before_it(
 # ---- the end of a campaign -------------------------------------------------------------------
 
 
+@pytest.mark.of_a_file("files beside the database are looked through")
 def test_closing_erases_everybody_here_and_at_zoom_and_leaves_a_receipt(
     service: Service,
     person: list[str],

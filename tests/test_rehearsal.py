@@ -8,7 +8,7 @@ import pytest
 from jobs import sync_registrants
 from resonance_zoom import comparison, delivery, meetings, rehearsal
 from resonance_zoom.rehearsal import Rehearsal
-from resonance_zoom.store import outbox
+from resonance_zoom.store import claims, outbox
 from resonance_zoom.sweep import Sweep
 from resonance_zoom.web import webhooks
 
@@ -60,17 +60,18 @@ def test_a_registration_that_is_dropped_breaks_the_second_promise(
 def test_a_letter_that_goes_twice_breaks_the_third_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = delivery.Delivery._send
+    real = delivery.Delivery.attempt
 
-    def twice(self: Any, claim: Any) -> None:
-        real(self, claim)
-        self.postman.send(
+    def twice(self: Any, claim: Any, postman: Any) -> Any:
+        became = real(self, claim, postman)
+        postman.send(
             sender="contact@example.org",
             recipient=claim.registrant.email,
             message=b"X-Letter: confirmation\r\n\r\nencore\r\n",
         )
+        return became
 
-    monkeypatch.setattr(delivery.Delivery, "_send", twice)
+    monkeypatch.setattr(delivery.Delivery, "attempt", twice)
     assert 3 in broken(rehearse(tmp_path))
 
 
@@ -84,12 +85,11 @@ def test_a_reminder_that_is_not_owed_breaks_the_third_promise(
 def test_a_letter_without_a_trace_breaks_the_fourth_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = outbox.sent
+    real = claims.sent
 
-    def forgetful(connection: Any, letter: Any, *, now: Any, reply: str) -> Any:
-        del reply
-        return real(connection, letter, now=now, reply="")
+    def forgetful(connection: Any, accepted: Any) -> Any:
+        return real(connection, [(letter, at, "") for letter, at, _words in accepted])
 
-    monkeypatch.setattr(outbox, "sent", forgetful)
+    monkeypatch.setattr(claims, "sent", forgetful)
     monkeypatch.setattr("resonance_zoom.reports.why", lambda _letter: None)
     assert 4 in broken(rehearse(tmp_path))

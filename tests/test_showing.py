@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from jobs import create_meetings, sync_registrants
-from resonance_zoom import preview
+from resonance_zoom import preview, wave
 from resonance_zoom.service import Service
 from resonance_zoom.web.app import make_app
 from resonance_zoom.zoom.simulator import SimulatedZoom
@@ -42,7 +42,7 @@ def test_the_preview_is_what_a_real_registrant_would_get(
 ) -> None:
     path = tmp_path / "x.eml"
     assert types("letter", "confirmation", "--output", str(path))[0] == 0
-    service.delivery.send_one()
+    wave.send_ready(service.delivery)
     (sent,) = mail_server.kept
     written = email.message_from_bytes(path.read_bytes())
     for part, other in zip(written.walk(), sent.message.walk(), strict=True):

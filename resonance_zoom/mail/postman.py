@@ -14,6 +14,7 @@ __all__ = [
     "SmtpPostman",
     "check_login",
     "make_postman",
+    "make_postmen",
 ]
 
 
@@ -34,6 +35,12 @@ class Postman(Protocol):
 def make_postman(smtp_url: str | None, maildir: Path) -> Postman:
     """SMTP where a server is named, else a Maildir."""
     return SmtpPostman(smtp_url) if smtp_url else MaildirPostman(maildir)
+
+
+def make_postmen(smtp_url: str | None, maildir: Path, *, connections: int) -> list[Postman]:
+    """So many connections to the mail server; one folder is enough."""
+    many = connections if smtp_url else 1
+    return [make_postman(smtp_url, maildir) for _ in range(many)]
 
 
 def check_login(smtp_url: str) -> str:

@@ -85,6 +85,7 @@ class Loopback:
             campaign_file=campaign_file,
             database_url=Secret(f"sqlite:///{out / 'resonance.db'}"),
             smtp_url=Secret(self._mailbox.url),
+            smtp_connections=1,  # the same seed, the same order
             mail_from=None,
             zoom_account_id=Secret("acc"),
             zoom_client_id=Secret("cid"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from resonance_zoom.errors import ResonanceError
+from resonance_zoom.errors import DatabaseLost, ResonanceError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,7 +23,8 @@ class GroupCommit(Generic[Item, Result]):
     """Runs `work`, which commits a group and returns a result for each item, one group at a time.
 
     A group that fails because of one of its items is tried again item by item; one for which the
-    database is to blame fails as a whole.
+    database is to blame fails as a whole; where only the connection broke, it is tried once more,
+    so that `work` must be harmless to repeat.
     """
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], *, name: str) -> None:
@@ -58,9 +59,15 @@ class GroupCommit(Generic[Item, Result]):
             self._busy = bool(group)
         return group
 
-    def _results(self, items: Sequence[Item]) -> list[Result | BaseException]:
+    def _results(
+        self, items: Sequence[Item], *, again: bool = True
+    ) -> list[Result | BaseException]:
         try:
             return [*self._work(items)]
+        except DatabaseLost as error:
+            # A failover, a restart of the server: the next connection is a new one. Zoom would come
+            # again only in five minutes.
+            return self._results(items, again=False) if again else [error] * len(items)
         except ResonanceError as error:
             return [error] * len(items)
         except BaseException as error:  # noqa: BLE001 — whoever waits must be told of anything

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import NoneType
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from resonance_zoom.store import chain, upsert
 from resonance_zoom.store.bulk import insert_many
@@ -101,6 +101,15 @@ def forget_technical(connection: Connection, before: datetime) -> int:
 def recall(connection: Connection, key: str) -> Any:
     """The value kept under `key`, None when there is none."""
     return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+
+
+def recall_all(connection: Connection, keys: Sequence[str]) -> dict[str, Any]:
+    """The values kept under these keys, in one statement; without those that are not kept."""
+    found = connection.execute(_RECALL, {"keys": [*keys]})
+    return {row.key: row.value for row in found}
+
+
+_RECALL = select(meta.c.key, meta.c.value).where(meta.c.key.in_(bindparam("keys", expanding=True)))
 
 
 def remember(connection: Connection, key: str, value: Any) -> None:

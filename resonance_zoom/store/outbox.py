@@ -10,7 +10,6 @@ Every move is an UPDATE that names the state it leaves: who comes second changes
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     and_,
     func,
     literal,
@@ -27,7 +25,7 @@ from sqlalchemy import (
 )
 
 from resonance_zoom.store.bulk import insert_many
-from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
+from resonance_zoom.store.tables import UtcDateTime, letters, registrants
 from resonance_zoom.store.upsert import Insert, insert
 
 QUEUED, SENDING, SENT, FAILED, DROPPED, IN_DOUBT = (
@@ -67,17 +65,6 @@ REASONS = {
 }
 MANY_TODAY = "many_today"  # held before it ever left, see `holds`
 _SEEMED_GONE = ("cancelled", "denied", "pending")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A letter at hand, with all that decides whether and what to send."""
-
-    letter: Row[tuple[object, ...]]
-    registrant: Row[tuple[object, ...]]
-    meeting: Row[tuple[object, ...]]
-    others: tuple[Row[tuple[object, ...]], ...]  # the person's other meetings to come
-    told_start: datetime | None = None  # of which the last letter spoke
 
 
 def owe(
@@ -216,89 +203,6 @@ def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
 def occasion_of(start_at: datetime) -> str:
     """What makes a reminder unique: the start that it reminds of."""
     return start_at.strftime("%Y-%m-%dT%H:%MZ")
-
-
-def next_ready(connection: Connection, now: datetime) -> Claim | None:
-    """The queued letter that has been ready for longest, with its person and meeting."""
-    letter = connection.execute(
-        select(letters)
-        .where(letters.c.state == QUEUED, letters.c.ready_at <= now)
-        .order_by(letters.c.ready_at, letters.c.id)
-        .limit(1)
-    ).first()
-    if letter is None:
-        return None
-    person = connection.execute(
-        select(registrants).where(registrants.c.id == letter.registrant)
-    ).one()
-    meeting = connection.execute(
-        select(meetings).where(meetings.c.focus_group == letter.focus_group)
-    ).one()
-    return Claim(
-        letter,
-        person,
-        meeting,
-        others_of(connection, person, now),
-        told_start(connection, person.id),
-    )
-
-
-def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, ...]:
-    """The meetings to come, but this one, for which a registrant is registered as well."""
-    return tuple(
-        connection.execute(
-            select(meetings)
-            .join(registrants, registrants.c.focus_group == meetings.c.focus_group)
-            .where(
-                registrants.c.email_folded == person.email_folded,
-                registrants.c.status == "approved",
-                registrants.c.focus_group != person.focus_group,
-                meetings.c.start_at > now,
-                meetings.c.cancelled_at.is_(None),
-            )
-            .order_by(meetings.c.start_at)
-        )
-    )
-
-
-def told_start(connection: Connection, registrant: int) -> datetime | None:
-    """The start of which the last letter spoke that left for a registrant."""
-    return connection.scalar(last_told_start(registrant))
-
-
-def last_told_start(registrant: Any) -> Select[datetime]:
-    """The same as a query, of an id or a column."""
-    return (
-        select(letters.c.start_at)
-        .where(
-            letters.c.registrant == registrant,
-            letters.c.state.in_((SENT, SENDING, IN_DOUBT)),  # they have it, or may have it
-            func.coalesce(letters.c.reason, "") != MANY_TODAY,  # but for what has not gone
-            letters.c.kind.not_in(("cancelled", "withdrawn")),  # these name no start to come to
-        )
-        .order_by(letters.c.claimed_at.desc(), letters.c.id.desc())
-        .limit(1)
-    )
-
-
-def begin(connection: Connection, letter: int, *, now: datetime, message_id: str) -> bool:
-    """queued → sending. False: someone got there first."""
-    return _move(
-        connection,
-        letter,
-        QUEUED,
-        state=SENDING,
-        claimed_at=now,
-        message_id=message_id,
-        attempts=letters.c.attempts + 1,
-        reason=None,
-        detail=None,
-    )
-
-
-def sent(connection: Connection, letter: int, *, now: datetime, reply: str) -> bool:
-    """sending → sent, with the server's words."""
-    return _move(connection, letter, SENDING, state=SENT, sent_at=now, reason=None, detail=reply)
 
 
 def failed(connection: Connection, letter: int, *, reason: str, detail: str) -> bool:

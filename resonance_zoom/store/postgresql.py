@@ -63,6 +63,7 @@ class PostgresqlStore(engine.Store):
     """The campaign's database on a server."""
 
     shared, suffix = True, ".dump"
+    _bytewise = "SELECT 'Z' < 'a' AND 'a.b' < 'a/a'"
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -154,7 +155,7 @@ class PostgresqlStore(engine.Store):
 
     def _refuse_dictionaries(self, connection: Connection) -> None:
         # A prefix is sought as a range, and lists are cut where a page ended: both want bytes.
-        bytewise = connection.execute(text("SELECT 'Z' < 'a' AND 'a.b' < 'a/a'")).scalar()
+        bytewise = connection.execute(text(self._bytewise)).scalar()
         encoding = connection.execute(text("SHOW server_encoding")).scalar()
         if not bytewise or encoding != "UTF8":
             name = self.url.database

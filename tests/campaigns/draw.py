@@ -340,7 +340,8 @@ def _mail_down(rng: random.Random, plan: Plan) -> None:
         return
     # Until it is too late for the last reminder, and still early enough to send it.
     group = rng.choice(plan.groups)
-    begins, ends = max(due_moments(plan, group)), group.start - timedelta(minutes=40)
+    begins = max(*due_moments(plan, group), group.start - timedelta(hours=30))
+    ends = group.start - timedelta(minutes=40)
     plan.windows.append(Window("mail", begins, ends, kind="unreachable"))
 
 

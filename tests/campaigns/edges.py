@@ -292,7 +292,7 @@ class InMemory:
         """Put these edges in place of the real ones; the disk fails as the plan says."""
         service.zoom._wire = Wire(self.zoom, self.hazards)  # type: ignore[assignment]
         service.zoom._random = lambda: 0.5
-        service.postman = service.delivery.postman = self.relay
+        service.postmen = service.delivery.postmen = [self.relay]
         durable = service.store.write
 
         @contextmanager

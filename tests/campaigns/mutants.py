@@ -57,21 +57,22 @@ MUTANTS = (
     _one(
         "batch_mark",
         "the first letter of a wave that leaves marks the whole wave as sent",
-        "resonance_zoom/store/outbox.py",
-        '''    """sending → sent, with the server's words."""
+        "resonance_zoom/store/claims.py",
+        '''    """sending → sent, with the server's words: (letter, when, words)."""
 ''',
-        '''    """sending → sent, with the server's words."""
-    this = select(letters.c.kind).where(letters.c.id == letter).scalar_subquery()
-    wave = (letters.c.state == QUEUED) & (letters.c.kind == this) & (letters.c.ready_at <= now)
-    connection.execute(update(letters).where(wave).values(state=SENT, sent_at=now, reason="wave"))
+        '''    """sending → sent, with the server's words: (letter, when, words)."""
+    for letter, at, _words in accepted:
+        this = select(letters.c.kind).where(letters.c.id == letter).scalar_subquery()
+        wave = (letters.c.state == QUEUED) & (letters.c.kind == this) & (letters.c.ready_at <= at)
+        connection.execute(update(letters).where(wave).values(state=SENT, sent_at=at, reason="w"))
 ''',
     ),
     _one(
         "sent_before_sending",
         "a letter is marked as sent before it is",
-        "resonance_zoom/store/outbox.py",
-        "        state=SENDING,\n        claimed_at=now,",
-        "        state=SENT,\n        claimed_at=now,",
+        "resonance_zoom/store/claims.py",
+        "        state=SENDING,\n        claimed_at=_NOW,",
+        "        state=SENT,\n        claimed_at=_NOW,",
     ),
     _one(
         "no_cancel_recheck",

@@ -23,7 +23,7 @@ class ZoomCalls:
     """Posts registrations of ever new people, signed, and notes who was acknowledged."""
 
     def __init__(self, port: int, meeting_id: int, clock: Clock) -> None:
-        self.url = f"http://127.0.0.1:{port}/webhooks/zoom"
+        self.port, self.url = port, f"http://127.0.0.1:{port}/webhooks/zoom"
         self.meeting_id, self.clock = meeting_id, clock
         self.told = 0
         self.acknowledged: set[str] = set()

@@ -81,10 +81,10 @@ def lines(service: Service, kind: str) -> list[Any]:
 
 def speak_to(service: Service, peer: Peer, **named: Any) -> SmtpPostman:
     """The service sends through the peer from now on, with little patience."""
-    service.postman.close()
+    service.close_connections()
     url = named.pop("url", f"smtp://us:secret@127.0.0.1:{peer.port}")
     made = SmtpPostman(url, **{"timeout": 0.15, "patience": 0.15, **named})
-    service.postman = service.delivery.postman = made
+    service.postmen = service.delivery.postmen = [made]
     return made
 
 
@@ -93,7 +93,7 @@ def deliver(service: Service, clock: Clock) -> None:
     for _ in range(6):
         run(service)
         clock.move(minutes=90)
-    service.postman.close()
+    service.close_connections()
 
 
 def ends(verb: str, fault: str) -> tuple[str, int]:
@@ -211,10 +211,10 @@ def test_a_fault_at_noop_or_quit_touches_no_letter(
         run(service)
         idle[0] = 6.0
         if verb == "QUIT":
-            service.postman.close()
+            service.close_connections()
         assert zoom_calls.register() == 200
         run(service)
-        service.postman.close()
+        service.close_connections()
     assert states(service) == [("confirmation", "sent")] * 2
     assert len(peer.letters) == 2
     assert any(line == verb for line in peer.heard[0])
@@ -268,7 +268,7 @@ def test_a_relays_trouble_names_nobody_whose_letter_met_it(
     with Peer([*steps, wants_a_login, OK, BYE]) as peer:
         speak_to(service, peer)
         run(service)
-        service.postman.close()
+        service.close_connections()
     (told,) = lines(service, "mail.unreachable")
     assert "530 5.7.0 <…>: authenticate first" in told.message
     with service.store.read() as connection:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from resonance_zoom.service import utc_now
 from resonance_zoom.settings import Settings
@@ -46,7 +46,7 @@ class Program:
 
     def __init__(self, environ: dict[str, str], where: Path, zoom: SimulatedZoom) -> None:
         self.zoom = zoom
-        self._database = environ["DATABASE_URL"].removeprefix("sqlite:///")
+        self._database = environ["DATABASE_URL"]
         self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **environ}
         self._environ["PORT"] = "0"  # nobody calls it, and a free one may be taken meanwhile
         self._where = where
@@ -100,11 +100,11 @@ class Program:
         return self.known()
 
     def known(self) -> list[tuple[str, bool]]:
-        with closing(sqlite3.connect(self._database)) as connection:
+        with closing(open_store(self._database)) as store, store.read() as connection:
             return [
                 (state, meeting_id in self.zoom.meetings)
                 for state, meeting_id in connection.execute(
-                    "SELECT state, zoom_meeting_id FROM meetings ORDER BY intended_at"
+                    text("SELECT state, zoom_meeting_id FROM meetings ORDER BY intended_at")
                 )
             ]
 
@@ -113,7 +113,8 @@ class Program:
 def program(
     environ: dict[str, str], settings: Settings, tmp_path: Path, zoom: SimulatedZoom
 ) -> Iterator[Program]:
-    open_store(settings.database_url).prepare()
+    with closing(open_store(settings.database_url)) as store:
+        store.prepare()
     made = Program(environ, tmp_path, zoom)
     yield made
     made.kill()

@@ -105,6 +105,7 @@ def test_a_registration_is_stored_with_its_letter_before_the_200_and_only_once(
     assert zoom_calls.woken == ["deliver_letters"]  # the repetitions owe nothing
 
 
+@pytest.mark.of_a_file("held by another program's own transaction; see tests/postgresql")
 def test_what_cannot_be_stored_is_answered_503_and_is_stored_when_zoom_comes_again(
     service: Service,
     zoom_calls: Caller,
@@ -123,6 +124,7 @@ def test_what_cannot_be_stored_is_answered_503_and_is_stored_when_zoom_comes_aga
     assert len(rows(service, registrants)) == 1
 
 
+@pytest.mark.of_a_file("held by another program's own transaction; see tests/postgresql")
 def test_the_challenge_is_answered_while_the_database_is_held(
     service: Service, zoom_calls: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

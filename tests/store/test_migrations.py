@@ -14,6 +14,8 @@ from resonance_zoom.store.migrations import known_revisions, upgrade
 from resonance_zoom.store.opening import open_store
 from resonance_zoom.store.tables import metadata
 
+pytestmark = pytest.mark.of_a_file("opens files of its own; see tests/postgresql/test_store.py")
+
 
 def store_at(path: Path) -> Store:
     return open_store(f"sqlite:///{path}")

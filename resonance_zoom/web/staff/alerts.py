@@ -19,6 +19,8 @@ from resonance_zoom.web.staff.at_work import JOBS, READING, AtWork, Failure
 LONG_FAILING = timedelta(hours=1)
 RELAY_FAILURES = 5  # over a quarter of an hour, by the pauses of deliver_letters
 
+_UNMADE = "template"  # the one reason of a failed letter that is no matter of its address
+
 Way = tuple[str, str]  # address, words
 _SYNC: Way = ("/staff/act/sync/-", "Relire Zoom maintenant")
 
@@ -211,7 +213,9 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
     still_matters = or_(
         registrants.c.status == "approved", letters.c.kind.in_(sorted(acts.ANY_STATUS))
     )
-    held = case((letters.c.reason == holds.MANY, holds.MANY), else_=letters.c.state)
+    held = case(
+        (letters.c.reason.in_((holds.MANY, _UNMADE)), letters.c.reason), else_=letters.c.state
+    )
     counted = (
         select(held, func.count())
         .join(registrants, registrants.c.id == letters.c.registrant)
@@ -231,6 +235,16 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             if failed == 1
             else f"{failed} courriers n’ont pas pu partir.",
             remedy="Souvent, l’adresse est mal écrite : corrigez-la, ou réessayez.",
+            link=("/staff/letters?state=failed", "Les voir"),
+        )
+    if unmade := counts.get(_UNMADE):
+        yield Alert(
+            needs=True,
+            sentence="Un courrier n’a pas pu être composé."
+            if unmade == 1
+            else f"{unmade} courriers n’ont pas pu être composés.",
+            remedy="Son modèle contient une erreur, dite à côté du courrier : corrigez-le,"
+            " redémarrez le service, puis réessayez.",
             link=("/staff/letters?state=failed", "Les voir"),
         )
     if doubted := counts.get(outbox.IN_DOUBT):

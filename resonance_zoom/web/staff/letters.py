@@ -16,7 +16,7 @@ from resonance_zoom import preview as previews
 from resonance_zoom.errors import NotFound, ResonanceError
 from resonance_zoom.reminders import Drop, verdict
 from resonance_zoom.store import outbox
-from resonance_zoom.store.outbox import Claim
+from resonance_zoom.store.claims import Claim
 from resonance_zoom.store.tables import letters, registrants
 from resonance_zoom.web import words
 from resonance_zoom.web.security import CONTENT_SECURITY_POLICY

@@ -1,0 +1,113 @@
+"""Letters leave over several connections at once, each with one letter in flight.
+
+What became of one letter and the claim of the next are one commit, and the connections that come to
+it at the same time share it: a commit waits for the disk, and many small ones would cost more than
+the letters. With one connection nothing runs beside anything else.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from resonance_zoom.delivery import Delivery, Outcome
+from resonance_zoom.errors import MailUnreachable
+from resonance_zoom.mail.postman import Postman
+from resonance_zoom.store.claims import Claim
+
+
+def send_ready(delivery: Delivery, go_on: Callable[[], bool] = lambda: True) -> int:
+    """Send every letter that is ready, until `go_on` says no; how many were dealt with.
+
+    Raises MailUnreachable when the relay cannot be spoken to over any connection; what was at hand
+    is queued again.
+    """
+    delivery.settle()
+    dealt = 0
+    while (ready := delivery.ready()) and go_on():
+        wave = _Wave(delivery, go_on)
+        wave.run(delivery.postmen[:ready])
+        dealt += wave.decided
+        if not wave.decided:
+            break  # paused, held, or at the end of the pace
+    return dealt
+
+
+@dataclass(slots=True)
+class _Sender:
+    """A connection, the letter in flight on it, and what became of the last one."""
+
+    postman: Postman
+    claim: Claim | None = None
+    outcome: Outcome | None = None
+    waits: bool = False
+    error: BaseException | None = None
+
+
+class _Wave:
+    def __init__(self, delivery: Delivery, go_on: Callable[[], bool]) -> None:
+        self.delivery = delivery
+        self.go_on = go_on
+        self.decided = 0
+        self._waiting: list[_Sender] = []
+        self._queue = threading.Lock()
+        self._turn = threading.Lock()
+
+    def run(self, postmen: Sequence[Postman]) -> None:
+        senders = [_Sender(postman) for postman in postmen]
+        if len(senders) == 1:
+            found = [self._carry(senders[0])]
+        else:
+            with ThreadPoolExecutor(len(senders), thread_name_prefix="sender") as pool:
+                found = [*pool.map(self._carry, senders)]
+        unreachable = [error for error in found if error is not None]
+        # A relay may take fewer connections at once than we offer: that is no trouble.
+        if len(unreachable) == len(senders):
+            raise unreachable[0]
+
+    def _carry(self, sender: _Sender) -> MailUnreachable | None:
+        """Carry letters until there are none; what ended it early, if the relay did."""
+        try:
+            sender.postman.ready()  # before the claim: without a relay nothing is begun
+        except MailUnreachable as error:
+            return error
+        try:
+            self._commit(sender, more=True)
+            while sender.claim is not None:
+                sender.outcome, unreachable = self.delivery.attempt(sender.claim, sender.postman)
+                self._commit(sender, more=unreachable is None)
+                if unreachable is not None:
+                    return unreachable
+        finally:
+            if sender.outcome is not None:
+                self.delivery.keep(sender.outcome)
+        return None
+
+    def _commit(self, sender: _Sender, *, more: bool) -> None:
+        """Write the sender's outcome, claim its next letter; together with whoever else waits."""
+        sender.claim = None
+        with self._queue:
+            sender.waits = more
+            self._waiting.append(sender)
+        with self._turn:
+            with self._queue:
+                group, self._waiting = self._waiting, []
+            if group:  # else whoever came before did it for us
+                self._take_turn(group)
+        if sender.error is not None:
+            raise sender.error
+
+    def _take_turn(self, group: Sequence[_Sender]) -> None:
+        outcomes = [sender.outcome for sender in group if sender.outcome is not None]
+        wanting = [sender for sender in group if sender.waits] if self.go_on() else []
+        try:
+            turn = self.delivery.turn(outcomes, wanted=len(wanting))
+        except BaseException as error:  # noqa: BLE001 — each of them raises it
+            for sender in group:
+                sender.error = error
+            return
+        self.decided += turn.decided
+        for sender in group:
+            sender.outcome = None
+        for sender, claim in zip(wanting, turn.claims, strict=False):
+            sender.claim = claim
