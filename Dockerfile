@@ -4,8 +4,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 RUN python -m venv /opt/venv
 # The locks first: a change of the code does not install the packages again.
-COPY requirements.txt ./
-RUN /opt/venv/bin/pip install --require-hashes -r requirements.txt
+COPY requirements-postgres.txt ./
+RUN /opt/venv/bin/pip install --require-hashes -r requirements-postgres.txt
 COPY requirements-build.txt ./
 RUN python -m venv /opt/tools && /opt/tools/bin/pip install --require-hashes -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./

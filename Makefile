@@ -10,6 +10,7 @@ help:
 	@echo "make demo       try everything in a browser: a simulated Zoom, a mailbox that is a page"
 	@echo "make rehearse   run the shipped campaign in virtual time against a simulated Zoom"
 	@echo "make test       run the tests"
+	@echo "make test-postgresql  run those of store, jobs and journeys on a PostgreSQL of their own"
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
@@ -18,7 +19,7 @@ help:
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
 	@echo "make fuzz N=1000000  post and load what nobody would write: no 500, no growth of memory"
 	@echo "make bench      measure everything that was promised beside references (needs wrk, smtp-sink)"
-	@echo "make check      what CI runs: format, lint, types, import floors, tests"
+	@echo "make check      what CI runs: format, lint, types, import floors, tests on both databases"
 	@echo "make format     rewrite the code as ruff formats it"
 	@echo "make lock       refresh requirements*.txt from pyproject.toml (needs uv)"
 	@echo "make clean      remove .venv and caches (var/ stays)"
@@ -48,8 +49,9 @@ demo: .venv/.runtime
 rehearse: .venv/.runtime
 	@$(BIN)/resonance-zoom rehearse $(ARGS)
 
+# tests/postgresql has a turn of its own, below.
 test: .venv/.dev
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/postgresql $(ARGS)
 
 # A promise that breaks names its campaign: make kill N=50 SEED=3 plays that one again.
 .PHONY: kill
@@ -86,7 +88,16 @@ screenshots: .venv/.dev
 	@SCREENSHOTS=var/screenshots $(BIN)/python -m pytest tests/browser/test_pages.py
 	@echo "The pictures are in var/screenshots."
 
-check: format-check lint types floors test
+# What goes through the fixture `database_url`, on a PostgreSQL of its own. What is about SQLite's
+# file itself is deselected by the marker `of_a_file`.
+ON_BOTH := tests/store tests/journeys tests/postgresql tests/test_jobs.py tests/test_registrations.py \
+	tests/test_letters_under_way.py tests/test_moves.py tests/test_acts.py tests/test_privacy.py \
+	tests/test_faults_of_time_and_order.py
+.PHONY: test-postgresql
+test-postgresql: .venv/.dev
+	@$(BIN)/python -m pytest -n auto --dist worksteal --database=postgresql $(ON_BOTH) $(ARGS)
+
+check: format-check lint types floors test-postgresql test
 
 .PHONY: format-check
 format-check: .venv/.dev
@@ -108,6 +119,7 @@ format: .venv/.dev
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
 lock:
 	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --extra postgres -c requirements.txt -o requirements-postgres.txt
 	$(LOCK) pyproject.toml --group dev -o requirements-dev.txt
 	$(LOCK) --group build -o requirements-build.txt
 	$(LOCK) pyproject.toml --group bench -c requirements-dev.txt -o requirements-bench.txt

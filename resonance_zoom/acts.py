@@ -11,17 +11,25 @@ from sqlalchemy import Connection, or_, select
 
 from resonance_zoom import learning, meetings, notices
 from resonance_zoom.campaign import CANCELLED, WITHDRAWN, Campaign
-from resonance_zoom.errors import MailRefused, NotFound, ResonanceError, ZoomError, ZoomNotFound
+from resonance_zoom.errors import (
+    MailRefused,
+    NotFound,
+    ResonanceError,
+    ZoomError,
+    ZoomNotFound,
+    ZoomRefused,
+)
 from resonance_zoom.mail.addresses import plain_address
 from resonance_zoom.store import journal, outbox, people
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import letters, registrants
+from resonance_zoom.sweep import LISTINGS, Listing
 
 ANY_STATUS = frozenset({CANCELLED, WITHDRAWN})  # letters for those who hold no place any more
 HOLDS_A_PLACE = frozenset({"approved", "pending"})
 
 
-class RegistrantDesk(Protocol):
+class RegistrantDesk(Listing, Protocol):
     """The part of the Zoom client that these acts need."""
 
     def delete_registrant(self, meeting_id: int, registrant_id: str) -> None: ...
@@ -160,7 +168,7 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
     """Give up a person's place: deleted at Zoom, so that they may come back. False: Zoom lacked it.
 
     `receipt`: owe the letter that says so. Raises NotFound when they hold no place, ZoomError when
-    Zoom could not be told; then nothing has changed.
+    Zoom could not be told, or refuses what its lists still show; then nothing has changed.
     """
     with desk.store.read() as connection:
         person = registrant(connection, number)
@@ -168,10 +176,12 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
     _refuse_without_place(person)
     try:
         known = _delete_at_zoom(zoom, meeting, person)
-    except ZoomError:
+    except ZoomError as error:
         with desk.store.read() as connection:  # refused, because someone got there first?
             _refuse_without_place(registrant(connection, number))
-        raise
+        if not isinstance(error, ZoomRefused) or _is_listed(zoom, meeting, person):
+            raise
+        known = False
     with desk.store.write() as connection:
         if not registrant(connection, number).email:
             raise NotFound(f"registrant {number} was erased meanwhile")
@@ -204,6 +214,19 @@ def _delete_at_zoom(zoom: RegistrantDesk, meeting: Any, person: Any) -> bool:
     except ZoomNotFound:
         return False
     return True
+
+
+def _is_listed(zoom: RegistrantDesk, meeting: Any, person: Any) -> bool:
+    """Whether Zoom still shows a registrant whom it refuses to delete.
+
+    Of one whom it knows no more it says 400, as it does of much else, so only its lists tell.
+    """
+    return any(
+        person.registrant_id == one.id
+        for status in LISTINGS
+        for page in zoom.registrant_pages(meeting.zoom_meeting_id, status)
+        for one in page
+    )
 
 
 def correct_address(desk: Desk, zoom: RegistrantDesk, number: int, email: str) -> bool:

@@ -73,19 +73,29 @@ class Delivery:
         self.postmen = postmen
         self.now = now
         self._unwritten: list[Outcome] = []
+        self._unsettled = False  # a transaction of ours failed, or may have
 
     def settle(self) -> None:
         """Write what became of letters while the database was busy.
 
         Otherwise a letter that was accepted would stand in `sending`, and go again after a restart.
+        One that was claimed by a commit whose answer was lost was never begun, and is queued again.
         """
-        if self._unwritten:
-            self.turn([*self._unwritten], wanted=0)
-            self._unwritten.clear()
+        if not self._unsettled:
+            return
+        self.turn([*self._unwritten], wanted=0)
+        self._unwritten.clear()
+        with self.store.write() as connection:
+            for letter in outbox.found_sending(connection):
+                outbox.put_back(
+                    connection, int(letter.id), ready_at=self.now(), reason="error", detail=""
+                )
+        self._unsettled = False
 
     def keep(self, outcome: Outcome) -> None:
         """An outcome that could not be written: it will be by the next `settle`."""
         self._unwritten.append(outcome)
+        self._unsettled = True
 
     def ready(self) -> int:
         """How many letters could leave now; no more are counted than there are connections."""
@@ -94,9 +104,13 @@ class Delivery:
 
     def turn(self, outcomes: Sequence[Outcome], *, wanted: int) -> Turn:
         """One transaction: write what became of letters, and claim the next `wanted`."""
-        with self.store.write() as connection:
-            self._write(connection, outcomes)
-            return self._claim(connection, wanted) if wanted else Turn()
+        try:
+            with self.store.write() as connection:
+                self._write(connection, outcomes)
+                return self._claim(connection, wanted) if wanted else Turn()
+        except ResonanceError:
+            self._unsettled = True
+            raise
 
     def _claim(self, connection: Connection, wanted: int) -> Turn:
         now = self.now()

@@ -1,13 +1,14 @@
 """Says what `run` would do on Zoom and which letters would then go to how many; changes nothing."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 
-from resonance_zoom import meetings, notices
+from resonance_zoom import meetings, notices, pace
 from resonance_zoom.campaign import CONFIRMATION, Campaign
 from resonance_zoom.comparison import Step, step_for
 from resonance_zoom.store import outbox, people
@@ -118,7 +119,7 @@ def _letters(
         for registrant in page
     }
     confirmed = _confirmed(store, slug)
-    found = []
+    found: list[dict[str, Any]] = []
     if campaign.sends_confirmations:
         owed = sum(email not in confirmed for email in listed)
         found.append({"kind": CONFIRMATION, "due_at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "people": owed})
@@ -133,6 +134,9 @@ def _letters(
         found.append(
             {"kind": due.kind, "due_at": f"{due.at:%Y-%m-%dT%H:%M:%SZ}", "people": max(0, owed)}
         )
+    for letter in found:
+        takes = pace.lasts(campaign, letter["people"])
+        letter["takes_minutes"] = None if takes is None else math.ceil(takes / timedelta(minutes=1))
     return found
 
 
@@ -196,7 +200,9 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
             )
         for letter in group["letters"]:
             due = f"{letter['due_at'][:10]} {letter['due_at'][11:16]} UTC"
-            yield f"  {letter['kind']:13} to {letter['people']} people, due {due}"
+            minutes = letter.get("takes_minutes")
+            takes = f", takes {minutes} minutes" if minutes else ""
+            yield f"  {letter['kind']:13} to {letter['people']} people, due {due}{takes}"
     yield "Nothing was changed. Do it with: resonance-zoom run"
 
 

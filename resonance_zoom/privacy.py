@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
@@ -16,7 +16,7 @@ from resonance_zoom.store import erasure, journal, people, sessions
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import events, letters, registrants
 from resonance_zoom.store.tables import journal as lines
-from resonance_zoom.sweep import LISTINGS, Listing
+from resonance_zoom.sweep import LISTINGS
 
 PURPOSES = {
     "registrations": "to hold your place, and to send you your link",
@@ -25,10 +25,6 @@ PURPOSES = {
     "journal": "what the service and the staff did about your registrations",
 }
 LEFTOVERS = "leftovers"  # in `meta`: something was erased, and its bytes are not yet gone
-
-
-class ErasingDesk(RegistrantDesk, Listing, Protocol):
-    """The part of the Zoom client that erasing needs."""
 
 
 def export(connection: Connection, email: str) -> dict[str, Any]:
@@ -59,7 +55,7 @@ def _plain(value: Any) -> Any:
     return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
 
 
-def erase(desk: Desk, zoom: ErasingDesk, number: int) -> int:
+def erase(desk: Desk, zoom: RegistrantDesk, number: int) -> int:
     """Erase all that is known of a person, in every group, at Zoom first; returns how many groups.
 
     What stays are counts, and a tombstone that keeps Zoom's lists and old backups from bringing
@@ -171,7 +167,7 @@ def _forget_everybody(connection: Connection, desk: Desk) -> dict[str, int]:
     return erased
 
 
-def close(desk: Desk, zoom: ErasingDesk) -> dict[str, Any]:
+def close(desk: Desk, zoom: RegistrantDesk) -> dict[str, Any]:
     """End a campaign that is over: everybody is erased at Zoom and here; returns the receipt.
 
     Raises ResonanceError while a meeting is still to come, ZoomError when Zoom cannot be asked;
@@ -211,7 +207,7 @@ def _refuse_before_the_end(desk: Desk, rows: list[Any]) -> None:
         )
 
 
-def _empty_at_zoom(zoom: ErasingDesk, row: Any) -> dict[str, Any]:
+def _empty_at_zoom(zoom: RegistrantDesk, row: Any) -> dict[str, Any]:
     """Delete every registrant of a meeting at Zoom: {"deleted", "left", "says"}.
 
     What Zoom refuses for good is left, and told: somebody must do it on zoom.us.
@@ -235,7 +231,7 @@ def _empty_at_zoom(zoom: ErasingDesk, row: Any) -> dict[str, Any]:
     return {"deleted": len(ids - left), "left": len(left), "says": says if left else ""}
 
 
-def _leave_zoom(zoom: ErasingDesk, meeting_id: int, email: str, known: Any | None) -> None:
+def _leave_zoom(zoom: RegistrantDesk, meeting_id: int, email: str, known: Any | None) -> None:
     """Delete every registration of an address at Zoom, also those that we know nothing of."""
     with suppress(ZoomNotFound):  # a meeting that is gone took them with it
         ids = _listed(zoom, meeting_id, people.fold(email))
@@ -248,7 +244,7 @@ def _leave_zoom(zoom: ErasingDesk, meeting_id: int, email: str, known: Any | Non
                 zoom.delete_registrant(meeting_id, known.registrant_id)
 
 
-def _listed(zoom: ErasingDesk, meeting_id: int, email_folded: str | None = None) -> set[str]:
+def _listed(zoom: RegistrantDesk, meeting_id: int, email_folded: str | None = None) -> set[str]:
     """Zoom's ids of a meeting's registrants, of one address or of all."""
     return {
         one.id

@@ -10,9 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from resonance_zoom import pace
 from resonance_zoom.campaign import CANCELLED, CONFIRMATION, WITHDRAWN, Campaign, Due
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.claims import Claim
+
+IN_GOOD_TIME = timedelta(hours=2)  # before the meeting, by when a wave should have ended
 
 
 def open_waves(
@@ -74,20 +77,43 @@ def owe_due(
         if not new:
             continue
         owed[due.kind] = new
-        journal.note(
-            connection,
-            now,
-            "letters.dropped" if late else "letters.owed",
-            f"{new} {due.kind} "
-            + (f"came too late to be worth sending: {why}" if late else "fell due"),
-            level=journal.WARNING if late else journal.INFO,
-            focus_group=meeting.focus_group,
-            letter_kind=due.kind,
-            letters=new,
-            due_at=due.at,
-            worth_until=due.until,
-        )
+        figures = {
+            "focus_group": meeting.focus_group,
+            "letter_kind": due.kind,
+            "letters": new,
+            "due_at": due.at,
+            "worth_until": due.until,
+        }
+        if late:
+            words = f"{new} {due.kind} came too late to be worth sending: {why}"
+            level = journal.WARNING
+            journal.note(connection, now, "letters.dropped", words, level=level, **figures)
+        else:
+            words = f"{new} {due.kind} fell due"
+            _tell_of_wave(connection, campaign, meeting, words, figures, now)
     return owed
+
+
+def _tell_of_wave(
+    connection: Connection,
+    campaign: Campaign,
+    meeting: Any,
+    words: str,
+    figures: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Before a wave begins: when it will have ended, and whether that is in good time."""
+    takes = pace.lasts(campaign, figures["letters"])
+    if takes is None:
+        journal.note(connection, now, "letters.owed", words, **figures)
+        return
+    ends_at = now + takes
+    words += f"; at {campaign.letters_per_minute} a minute the last leaves at {ends_at:%H:%M} UTC"
+    late = ends_at > meeting.start_at - IN_GOOD_TIME
+    if late:
+        words += f", too late: the meeting begins at {meeting.start_at:%H:%M} UTC"
+    kind, level = ("letters.slow", journal.ERROR) if late else ("letters.owed", journal.INFO)
+    journal.note(connection, now, kind, words, level=level, ends_at=ends_at, **figures)
 
 
 def why_late(connection: Connection, since: datetime, until: datetime) -> str:

@@ -4,6 +4,7 @@ All workers of a run share one server, which ends with the last of them. A test 
 empty campaign gets a copy of a database that was migrated once.
 """
 
+import atexit
 import functools
 import itertools
 import os
@@ -30,6 +31,11 @@ class Server:
             # Nobody pulls its plug: what the disk holds is of no matter here.
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
+
+    @property
+    def programs(self) -> Path:
+        """Where its own pg_dump lies."""
+        return Path(self._server.bin_path)
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
@@ -64,3 +70,4 @@ class Server:
     def close(self) -> None:
         """End it, unless another worker still uses it."""
         self._server.cleanup()
+        atexit.unregister(self._server._cleanup)

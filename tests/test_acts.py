@@ -10,9 +10,16 @@ import jobs
 from jobs.clock import run_job
 from resonance_zoom import acts, privacy
 from resonance_zoom.acts import Desk
-from resonance_zoom.errors import NotFound, ResonanceError, ZoomError, ZoomScopeMissing
+from resonance_zoom.errors import (
+    NotFound,
+    ResonanceError,
+    ZoomError,
+    ZoomRefused,
+    ZoomScopeMissing,
+)
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, journal, letters, registrants
+from resonance_zoom.zoom.client import ZoomClient
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from tests.conftest import Clock
 from tests.mail_server import MailServer
@@ -94,6 +101,52 @@ def test_when_zoom_cannot_be_told_the_place_is_kept(
         acts.give_up_place(desk(service), service.zoom, alice, receipt=True)
     assert [row.status for row in rows(service, registrants)] == ["approved"]
     assert [row.kind for row in rows(service, letters)] == ["confirmation"]
+
+
+def test_a_place_that_zoom_knows_no_more_is_given_up_here(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    alice: int,
+    mail_server: MailServer,
+) -> None:
+    """Deleted on zoom.us a moment ago: no notification tells of it, and Zoom answers 400."""
+    zoom.delete_registrant(meeting.registrants[rows(service, registrants)[0].registrant_id])
+    assert not acts.give_up_place(desk(service), service.zoom, alice, receipt=True)
+    assert [row.status for row in rows(service, registrants)] == ["cancelled"]
+    run(service, "deliver_letters", "sync_registrants")
+    assert [one.kind for one in mail_server.to("alice@example.org")] == [
+        "confirmation",
+        "withdrawn",
+    ]
+    assert [row.status for row in rows(service, registrants)] == ["cancelled"]
+
+
+class Stubborn:
+    """Zoom, that refuses every deletion with the words that it has for much else, too."""
+
+    def __init__(self, zoom: ZoomClient) -> None:
+        self.add_registrant, self.registrant_pages = zoom.add_registrant, zoom.registrant_pages
+
+    def delete_registrant(self, _meeting_id: int, _registrant_id: str) -> None:
+        raise ZoomRefused("Zoom answered 400, code 300: Validation Failed.", status=400, code=300)
+
+
+def test_a_place_that_zoom_refuses_to_free_and_still_lists_is_kept(
+    service: Service, alice: int
+) -> None:
+    with pytest.raises(ZoomRefused):
+        acts.give_up_place(desk(service), Stubborn(service.zoom), alice, receipt=True)
+    assert [row.status for row in rows(service, registrants)] == ["approved"]
+
+
+def test_a_place_that_zoom_refuses_to_free_and_cannot_list_is_kept(
+    service: Service, zoom: SimulatedZoom, alice: int
+) -> None:
+    zoom.faults.api("meetingRegistrants", kind="429-daily")
+    with pytest.raises(ZoomError):
+        acts.give_up_place(desk(service), Stubborn(service.zoom), alice, receipt=True)
+    assert [row.status for row in rows(service, registrants)] == ["approved"]
 
 
 def test_a_place_cannot_be_given_up_twice(service: Service, alice: int) -> None:

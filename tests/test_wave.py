@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -255,3 +256,34 @@ def test_a_wave_in_the_hands_of_a_relay_that_defers_all_leaves_nobody_behind(
     clock.move(minutes=1)
     wave.send_ready(service.delivery)
     assert sorted(relay.accepted) == everybody()
+
+
+@pytest.mark.parametrize(
+    ("a_minute", "kind", "words"),
+    [
+        (8, "letters.owed", "40 reminder-7 fell due; at 8 a minute the last leaves at 08:05 UTC"),
+        (
+            1,
+            "letters.slow",
+            "40 reminder-1 fell due; at 1 a minute the last leaves at 06:30 UTC,"
+            " too late: the meeting begins at 08:00 UTC",
+        ),
+    ],
+)
+def test_the_end_of_a_wave_is_told_before_it_begins(
+    service: Service, relay: Relay, clock: Clock, a_minute: int, kind: str, words: str
+) -> None:
+    wave.send_ready(service.delivery)
+    service.take(replace(service.campaign, letters_per_minute=a_minute))
+    early = kind == "letters.owed"
+    clock.time = datetime(2021, 2, 2, 8, 0, tzinfo=UTC) if early else _before_the_meeting()
+    assert run_job(service, jobs.job("sync_registrants")) is None
+    assert run_job(service, jobs.job("send_reminders")) is None
+    with service.store.read() as connection:
+        query = select(journal.journal.c.message).where(journal.journal.c.kind == kind)
+        assert words in set(connection.scalars(query))
+
+
+def _before_the_meeting() -> datetime:
+    """The daemon was down when the last reminder fell due, the day before."""
+    return datetime(2021, 2, 9, 5, 50, tzinfo=UTC)

@@ -80,14 +80,6 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def hold_sender(self, sender: int) -> None:
-        """Show, as long as this process lives, that this sender of letters does."""
-
-    @abstractmethod
-    def sender_alive(self, sender: int) -> bool:
-        """Whether the process of a sender still holds on to it."""
-
-    @abstractmethod
     def _told_plainly(self) -> AbstractContextManager[None]:
         """The database's own errors as ours."""
 

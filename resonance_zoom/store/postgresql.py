@@ -2,7 +2,7 @@
 
 One writer at a time, as on SQLite: a transaction that may write begins by taking an advisory lock,
 and sees all that was committed before. Readers have a consistent view and wait for nobody. Locks
-that outlast a transaction (of the one clock, of senders) hang on a connection of their own: when
+that outlast a transaction (of the one clock) hang on a connection of their own: when
 its process ends, or its machine is gone for eight seconds, the server gives them back.
 """
 
@@ -207,24 +207,6 @@ class PostgresqlStore(engine.Store):
                     f"another daemon is the clock of {self.name}",
                     remedy="Stop that one first, or let this one stand by: resonance-zoom clock",
                 )
-
-    def hold_sender(self, sender: int) -> None:
-        """Show, as long as this process lives, that this sender of letters does."""
-        with self._told_plainly(), self._locking:
-            self._own().execute(text("SELECT pg_advisory_lock(:sender)"), {"sender": sender})
-
-    def sender_alive(self, sender: int) -> bool:
-        """Whether the process of a sender still holds on to it."""
-        # A lock on a number of 64 bits is shown by its two halves:
-        # https://www.postgresql.org/docs/current/view-pg-locks.html
-        query = text(
-            "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database base ON base.oid = database"
-            " WHERE base.datname = current_database() AND locktype = 'advisory' AND granted AND"
-            " objsubid = 1 AND CAST(classid AS bigint) = :high AND CAST(objid AS bigint) = :low)"
-        )
-        with self.read() as connection:
-            halves = {"high": sender >> 32 & 0xFFFFFFFF, "low": sender & 0xFFFFFFFF}
-            return bool(connection.execute(query, halves).scalar())
 
     def wake(self, job: str) -> None:
         """Ask the clock, in whatever process, to run a job now; unheard, it runs at its time.

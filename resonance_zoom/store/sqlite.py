@@ -40,7 +40,6 @@ class SqliteStore(engine.Store):
         self.engine = _engine(path, self._connect)
         self._lock_file: int | None = None
         self._file: tuple[int, int] | None = None  # device and inode, once prepared
-        self._senders: set[int] = set()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -177,14 +176,6 @@ class SqliteStore(engine.Store):
         """
         if self._lock_file is None:
             self._lock_file = beside.lock(self.path)
-
-    def hold_sender(self, sender: int) -> None:
-        """This process sends, and on a file no other one does: see `hold_alone`."""
-        self._senders.add(sender)
-
-    def sender_alive(self, sender: int) -> bool:
-        """Whether it is this process's own."""
-        return sender in self._senders
 
     def close(self) -> None:
         """Give back every connection and the lock."""

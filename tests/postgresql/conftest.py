@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Server"]:
+def server(
+    database_server: "Server | None", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["Server"]:
+    if database_server is not None:
+        yield database_server
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel looks for a session of the desktop
         from tests.database import Server

@@ -226,6 +226,7 @@ class BusyZoom:
     ) -> None:
         self.zoom, self.before, self.after = zoom, before, after
         self.add_registrant = zoom.add_registrant
+        self.registrant_pages = zoom.registrant_pages
 
     def delete_registrant(self, meeting_id: int, registrant_id: str) -> None:
         self.before()

@@ -284,7 +284,15 @@ WORDS: Mapping[str, Words] = {
         then="Lisez la réponse du serveur, corrigez l’adresse s’il le faut, puis renvoyez le"
         " courrier.",
     ),
+    "letters.slow": _words(
+        "{letters:courrier est|courriers sont} à envoyer ({letter_kind}) ; au rythme demandé, le"
+        " dernier partirait trop tard : {ends_at}.",
+        "Au rythme demandé, les derniers courriers partiraient trop tard.",
+        then="Augmentez letters_per_minute dans le fichier de campagne, ou retirez-le : le service"
+        " le relit de lui-même.",
+    ),
     "letters.owed": _words(
+        "{letters:courrier est|courriers sont} à envoyer : {letter_kind} ; fin prévue {ends_at}.",
         "{letters:courrier est|courriers sont} à envoyer : {letter_kind}.",
         "Des courriers sont à envoyer.",
         then="Ils partent l’un après l’autre ; chacun laisse une ligne.",

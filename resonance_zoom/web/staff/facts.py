@@ -20,6 +20,7 @@ LABELS = {
     "acts_at": "Sera appliqué à partir de",
     "after": "Après",
     "again_at": "Nouvel essai",
+    "ends_at": "Fin prévue",
     "attempt": "Essai n°",
     "before": "Avant",
     "by": "Par",
