@@ -202,9 +202,7 @@ def test_every_connection_is_durable_whatever_the_servers_default(store: Store) 
         assert connection.execute(text("SHOW transaction_isolation")).scalar() == "repeatable read"
 
 
-def test_one_clock_at_a_time(
-    store: Store, other: Store
-) -> None:
+def test_one_clock_at_a_time(store: Store, other: Store) -> None:
     store.hold_alone()
     store.hold_alone()  # once more is no trouble
     with pytest.raises(AlreadyRunning):
