@@ -73,6 +73,7 @@ def test_every_key_is_shown_at_least_as_a_remark() -> None:
     assert shown == {
         "name", "slug", "timezone", "language", "zoom_host", "approval", "confirmation",
         "email", "phone", "days_before", "send_at", "keep_days_after_last", "confirmations_per_day",
+        "letters_per_minute",
         "title", "date", "starts", "ends", "capacity", "agenda", "cancelled", "about", "invited",
         "controller", "purpose", "basis", "recipients", "contact", "publisher", "director", "host",
     }  # fmt: skip

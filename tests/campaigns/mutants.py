@@ -191,8 +191,8 @@ MUTANTS = (
         "ack_before_commit",
         "Zoom is answered 200 for what was not stored",
         "resonance_zoom/web/webhooks.py",
-        '        return PlainTextResponse("not stored, come again\\n", status_code=503)',
-        "        return Response(status_code=200)",
+        '    return PlainTextResponse("not stored, come again\\n", status_code=503)',
+        "    return Response(status_code=200)",
     ),
     Mutant(
         "restore_resends",

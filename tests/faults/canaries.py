@@ -45,8 +45,17 @@ UNNEEDED_NUMBER = "7391846205"
 NEEDED = ("canary-needed-first", "canary-needed-last", "canary-needed-mail")
 # What Zoom's notification tells of a registrant and we keep; all else is dropped.
 KEPT_OF_A_PERSON = {"id", "first_name", "last_name", "email", "status", "join_url"}
-# Commands that are asked for people; no other may name one.
-ABOUT_PEOPLE = {"registrants", "letters", "letter", "who", "export", "erase", "breach-report"}
+# Commands that are asked for people, or told of one; no other may name one.
+ABOUT_PEOPLE = {
+    "registrants",
+    "letters",
+    "letter",
+    "who",
+    "cancel",
+    "export",
+    "erase",
+    "breach-report",
+}
 AT_THE_END = {
     "cancel": (f"{NEEDED[2]}-bob@example.org", "teletravail", "--yes"),
     "erase": (f"{NEEDED[2]}-alice@example.org", "--yes"),

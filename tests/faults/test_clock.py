@@ -144,12 +144,12 @@ def starts(self):
     start(self)
     sqlite3.connect = lambda *a, **k: connect(*a, **k, factory=Failing)
 server.WebServer.start = starts
-from resonance_zoom.store import engine
-fresh = engine.create_engine
+from resonance_zoom.store import sqlite
+fresh = sqlite.create_engine
 def unpooled(*a, **k):
     from sqlalchemy.pool import NullPool
     return fresh(*a, **k, poolclass=NullPool)
-engine.create_engine = unpooled
+sqlite.create_engine = unpooled
 """
 RUN = """
 import sys

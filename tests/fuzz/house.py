@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,10 +92,13 @@ class House:
         self.service.wake = self.woken.append
         with store.write() as connection:
             connection.execute(insert(meetings), _two_meetings())
-        self._own = sqlite3.connect(folder / "var" / "resonance.db", isolation_level=None)
-        self._first = sqlite3.connect(":memory:")
+        database = folder / "var" / "resonance.db"
+        self._own = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        self._first = sqlite3.connect(":memory:", check_same_thread=False)
         self._own.backup(self._first)
         self._runner = asyncio.Runner()
+        # A browser's test in the same process leaves a loop running in the main thread.
+        self._thread = ThreadPoolExecutor(max_workers=1)
         self._logged = structlog.get_config()
         structlog.configure(processors=[_drop])
         self.begin()
@@ -104,7 +108,8 @@ class House:
 
     def __exit__(self, *_: object) -> None:
         structlog.configure(**self._logged)
-        self._runner.close()
+        self._thread.submit(self._runner.close).result()
+        self._thread.shutdown()
         self._own.close()
         self._first.close()
         self.service.close()
@@ -119,7 +124,7 @@ class House:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """In the one loop of this house."""
-        return self._runner.run(work)
+        return self._thread.submit(self._runner.run, work).result()
 
     async def answers(self, calls: Sequence[Call]) -> tuple[list[Answer], str]:
         """The answers to calls that come at once, and what is wrong with them, "" for nothing."""

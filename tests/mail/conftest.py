@@ -32,6 +32,7 @@ def post(
         "CAMPAIGN_FILE": str(folder / "campaign.toml"),
         "DATABASE_URL": f"sqlite:///{folder}/resonance.db",
         "SMTP_URL": one_mail_server.url,
+        "SMTP_CONNECTIONS": "1",  # one letter after the other, in the order in which they are due
         "ZOOM_ACCOUNT_ID": "acc",
         "ZOOM_CLIENT_ID": "cid",
         "ZOOM_CLIENT_SECRET": "csecret",
