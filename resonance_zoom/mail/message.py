@@ -1,16 +1,18 @@
-"""Builds the message of a letter: RFC 5322 bytes, 7 bit, CRLF; every header decodes as meant."""
+"""Builds the message of a letter: RFC 5322 bytes, 7 bit, CRLF; every header decodes as meant.
+
+What the letters of a wave share is encoded once; the parts are written directly, because building
+objects of `email` for each letter would cost more than everything else that is done for it.
+"""
 
 import binascii
 import hashlib
 import re
 from datetime import datetime
-from email.encoders import encode_base64
+from email.base64mime import body_encode
 from email.header import Header
-from email.message import Message
-from email.mime.multipart import MIMEMultipart
-from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import Compat32
 from email.utils import format_datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from resonance_zoom.mail.addresses import plain_address, plain_domain, sender_address
@@ -22,12 +24,14 @@ LONGEST_LINE = 75
 # loses spaces of long French subjects, 3.13 writes what some servers refuse.
 POLICY = Compat32(linesep="\r\n", cte_type="7bit", max_line_length=LONGEST_LINE, mangle_from_=False)
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 ,.'-]{0,50}")
+_HEADER_NAME = re.compile(rb"(?:\A|\r\n|\r|\n)([^ \t\r\n:][^:\r\n]*)")
+_once = lru_cache(maxsize=256)  # what a whole wave shares, and a few waves beside it
 
 
 def message_id(*key: str, domain: str) -> str:
     """A Message-ID that follows from a letter's key: every attempt at it carries the same."""
     digest = hashlib.sha256("\n".join(key).encode("utf-8", "replace")).hexdigest()[:32]
-    return f"<{digest}@{plain_domain(domain)}>"
+    return f"<{digest}@{_domain(domain)}>"
 
 
 def build_message(
@@ -45,100 +49,152 @@ def build_message(
     to, MailUnreachable for one of ours that none can come from, LetterRefused if the headers would
     not read back as the ones written here.
     """
-    organiser, sender = sender_address(fields.organiser_email), sender_address(sender)
-    message = _body(rendered, calendar, boundary=hashlib.sha256(message_id.encode()).hexdigest())
-    # typeshed knows only str as a header of these classes; Compat32 takes Header as well
-    message["From"] = _mailbox(fields.organiser_name, sender)  # type: ignore[assignment]
-    if organiser.lower() != sender.lower():
-        message["Reply-To"] = organiser
-    message["To"] = plain_address(fields.email)  # bare: a name may hold a second address
-    message["Subject"] = _words(rendered.subject, "Subject")  # type: ignore[assignment]  # idem
-    message["Date"] = format_datetime(date)
-    message["Message-ID"] = message_id
-    # https://www.rfc-editor.org/rfc/rfc3834: nobody's holiday answer comes back
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    message["Content-Language"] = "fr"
-    message["X-Letter"] = fields.kind  # what a mail log or a filter can tell letters apart by
-    message["List-Unsubscribe"] = _unsubscribe(organiser, fields.title)
-    written = message.as_bytes(policy=POLICY)
-    if _header_names(written) != message.keys():
+    boundary = hashlib.sha256(message_id.encode()).hexdigest()[:32]
+    content_type, body = _body(rendered, calendar, boundary)
+    headers = [
+        *_multipart(content_type),
+        *_of_the_sender(fields.organiser_name, fields.organiser_email, sender),
+        # bare: a name may hold a second address
+        ("To", _line("To", plain_address(fields.email))),
+        ("Subject", _subject(rendered.subject)),
+        ("Date", _line("Date", _date(date))),
+        ("Message-ID", _line("Message-ID", message_id)),
+        *_FIXED,
+        # what a mail log or a filter can tell letters apart by
+        ("X-Letter", _line("X-Letter", fields.kind)),
+        ("List-Unsubscribe", _unsubscribe(fields.organiser_email, fields.title)),
+    ]
+    block = "".join(line for _, line in headers).encode("ascii")
+    if _header_names(block) != [name for name, _ in headers]:
         raise LetterRefused("the headers of this letter do not read back as they were written")
-    return written
+    return b"%b\r\n%b" % (block, body)
 
 
-def _body(rendered: RenderedLetter, calendar: bytes | None, *, boundary: str) -> MIMEMultipart:
+_FIXED = (
+    # https://www.rfc-editor.org/rfc/rfc3834: nobody's holiday answer comes back
+    ("Auto-Submitted", "Auto-Submitted: auto-generated\r\n"),
+    ("X-Auto-Response-Suppress", "X-Auto-Response-Suppress: OOF, AutoReply\r\n"),
+    ("Content-Language", "Content-Language: fr\r\n"),
+)
+
+
+@_once
+def _of_the_sender(name: str, organiser: str, sender: str) -> tuple[tuple[str, str], ...]:
+    """From, and Reply-To where answers must not come back to the sender."""
+    organiser, sender = sender_address(organiser), sender_address(sender)
+    headers = [("From", _mailbox(name, sender))]
+    if organiser.lower() != sender.lower():
+        headers.append(("Reply-To", _line("Reply-To", organiser)))
+    return tuple(headers)
+
+
+def _body(rendered: RenderedLetter, calendar: bytes | None, boundary: str) -> tuple[str, bytes]:
     """Text and HTML as alternatives, the calendar file beside them: Outlook shows all three so."""
-    alternatives = MIMEMultipart("alternative", boundary=f"a-{boundary[:32]}", policy=POLICY)
-    alternatives.attach(_text("plain", rendered.text))
-    alternatives.attach(_text("html", rendered.html))
+    inner, outer = f"a-{boundary}", f"m-{boundary}"
+    parts = _text("plain", rendered.text), _text("html", rendered.html)
+    content_type, alternatives = _content_type("alternative", inner), _joined(inner, parts)
     if calendar is None:
-        return alternatives
-    mixed = MIMEMultipart("mixed", boundary=f"m-{boundary[:32]}", policy=POLICY)
-    mixed.attach(alternatives)
-    mixed.attach(_calendar(calendar))
-    return mixed
+        return content_type, alternatives
+    head = "".join(line for _, line in _multipart(content_type)).encode("ascii")
+    both = b"%b\r\n%b" % (head, alternatives), _calendar(calendar)
+    return _content_type("mixed", outer), _joined(outer, both)
 
 
-def _text(subtype: str, words: str) -> Message:
+def _multipart(content_type: str) -> tuple[tuple[str, str], ...]:
+    return ("Content-Type", content_type), ("MIME-Version", "MIME-Version: 1.0\r\n")
+
+
+def _content_type(subtype: str, boundary: str) -> str:
+    return f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n'
+
+
+def _joined(boundary: str, parts: tuple[bytes, ...]) -> bytes:
+    """https://www.rfc-editor.org/rfc/rfc2046#section-5.1: each part between lines of its own."""
+    line = f"--{boundary}".encode("ascii")
+    pieces = [b"%b\r\n%b\r\n" % (line, part) for part in parts]
+    return b"%b%b--\r\n" % (b"".join(pieces), line)
+
+
+def _text(subtype: str, words: str) -> bytes:
     """Quoted-printable, which French stays legible in; base64 where that would double the size."""
-    part = MIMENonMultipart("text", subtype, charset="utf-8", policy=POLICY)
     lines = words.encode("utf-8", "replace").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    quoted = binascii.b2a_qp(lines, istext=True)
-    if len(quoted) > 2 * len(lines):
-        part.set_payload(lines.replace(b"\n", b"\r\n"))
-        encode_base64(part)
-    else:
-        part["Content-Transfer-Encoding"] = "quoted-printable"
-        part.set_payload(quoted.decode("ascii"))
-    return part
-
-
-def _calendar(calendar: bytes) -> Message:
-    part = MIMENonMultipart(
-        "text",
-        "calendar",
-        charset="utf-8",
-        method="CANCEL" if b"METHOD:CANCEL" in calendar else "PUBLISH",
-        name="invitation.ics",
-        policy=POLICY,
+    encoding, body = "quoted-printable", binascii.b2a_qp(lines, istext=True)
+    if len(body) > 2 * len(lines):
+        encoding, body = "base64", _in_base64(lines.replace(b"\n", b"\r\n"))
+    head = (
+        f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
+        "MIME-Version: 1.0\r\n"
+        f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
     )
-    part.add_header("Content-Disposition", "attachment", filename="invitation.ics")
-    part.set_payload(calendar)
-    encode_base64(part)
-    return part
+    return head.encode("ascii") + body.replace(b"\n", b"\r\n")
 
 
-def _words(text: str, header_name: str) -> Header:
-    """A header's free text: as it is when short and plain, else in encoded words."""
-    words = clean_header(text)
-    plain = _PLAIN_WORDS.fullmatch(words)
-    charset = "us-ascii" if plain else "utf-8"
-    return Header(words, charset, maxlinelen=LONGEST_LINE, header_name=header_name)
+def _calendar(calendar: bytes) -> bytes:
+    method = "CANCEL" if b"METHOD:CANCEL" in calendar else "PUBLISH"
+    head = (
+        f'Content-Type: text/calendar; charset="utf-8"; method="{method}";\r\n'
+        ' name="invitation.ics"\r\n'
+        "MIME-Version: 1.0\r\n"
+        'Content-Disposition: attachment; filename="invitation.ics"\r\n'
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    return head.encode("ascii") + _in_base64(calendar).replace(b"\n", b"\r\n")
 
 
-def _mailbox(name: str, address: str) -> Header:
+def _in_base64(raw: bytes) -> bytes:
+    return body_encode(raw).encode("ascii")
+
+
+def _line(name: str, value: str) -> str:
+    """One header of plain ASCII."""
+    if len(name) + len(": ") + len(value) <= LONGEST_LINE and value.isprintable():
+        return f"{name}: {value}\r\n"
+    return POLICY.fold(name, value)
+
+
+@_once
+def _subject(subject: str) -> str:
+    """Free text: as it is when short and plain, else in encoded words."""
+    words = clean_header(subject)
+    charset = "us-ascii" if _PLAIN_WORDS.fullmatch(words) else "utf-8"
+    return _encoded(
+        "Subject", Header(words, charset, maxlinelen=LONGEST_LINE, header_name="Subject")
+    )
+
+
+def _mailbox(name: str, address: str) -> str:
     """`Mission Résonance <contact@example.org>`, the name quoted or encoded."""
     words = clean_header(name)
     if _PLAIN_WORDS.fullmatch(words):
-        return Header(f'"{words}" <{address}>', header_name="From")
+        return _encoded("From", Header(f'"{words}" <{address}>', header_name="From"))
     header = Header(words, "utf-8", maxlinelen=LONGEST_LINE, header_name="From")
     header.append(f"<{address}>", "us-ascii")
-    return header
+    return _encoded("From", header)
 
 
+def _encoded(name: str, header: Header) -> str:
+    # typeshed knows only str as a header's value; Compat32 takes Header as well
+    return POLICY.fold(name, header)  # type: ignore[arg-type]
+
+
+@_once
 def _unsubscribe(organiser: str, title: str) -> str:
     """A letter to the organiser, who is the one to strike somebody off."""
     subject = quote(f"Désinscription : {clean_header(title)[:60]}")
-    return f"<mailto:{quote(organiser, safe='@')}?subject={subject}>"
+    address = quote(sender_address(organiser), safe="@")
+    return _line("List-Unsubscribe", f"<mailto:{address}?subject={subject}>")
 
 
-def _header_names(written: bytes) -> list[str]:
+@_once
+def _date(date: datetime) -> str:
+    return format_datetime(date)
+
+
+@_once
+def _domain(domain: str) -> str:
+    return plain_domain(domain)
+
+
+def _header_names(block: bytes) -> list[str]:
     """The names of the headers as any other program will read them."""
-    block = written.split(b"\r\n\r\n", 1)[0]
-    lines = re.split(rb"\r\n|\r|\n", block)
-    return [
-        line.split(b":", 1)[0].decode("ascii", "replace")
-        for line in lines
-        if not line.startswith((b" ", b"\t"))
-    ]
+    return [name.decode("ascii", "replace") for name in _HEADER_NAME.findall(block)]

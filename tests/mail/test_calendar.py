@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from icalendar import Calendar, Event
 
 from resonance_zoom.mail.calendar import calendar_file
@@ -140,3 +142,39 @@ def test_alarms_are_the_ones_asked_for() -> None:
         "TRIGGER:-P1D",
         "TRIGGER:-PT10M",
     ]
+
+
+@pytest.mark.parametrize("title", ["Le télétravail", "https://link.invalid/", "UID:uid.invalid"])
+@settings(max_examples=100, deadline=None)
+@given(
+    uid=st.text("0123456789.;,é@", min_size=1, max_size=90),
+    path=st.text("abcé,;=&%?", max_size=200),
+    description=st.text(max_size=300),
+    stamp=st.integers(0, 10**8).map(lambda seconds: DATE + timedelta(seconds=seconds)),
+)
+def test_what_is_a_registrants_own_reads_back_from_the_file_that_all_share(
+    title: str, uid: str, path: str, description: str, stamp: datetime
+) -> None:
+    link = f"https://zoom.us/w/1?{path}"
+    raw = made(
+        uid=uid,
+        join_url=link,
+        title=title,
+        description=description,
+        stamp=stamp,
+    )
+
+    assert max(map(len, raw.split(b"\r\n"))) <= 75
+    found = event(raw)
+    assert found.uid == uid
+    assert found.url == link
+    assert found.stamp == stamp
+    assert str(found.description).startswith(link)
+    assert found.summary == title
+    assert [str(alarm["DESCRIPTION"]) for alarm in found.walk("VALARM")] == [title]
+
+
+def test_a_link_that_holds_a_line_break_makes_no_file() -> None:
+    for broken in ("https://zoom.us/\r\nATTENDEE:x", "https://zoom.us/\rX", "https://zoom.us/\nX"):
+        with pytest.raises(ValueError, match="line break"):
+            made(join_url=broken)

@@ -1,5 +1,9 @@
 """The bytes of a letter say exactly what was meant, to any reader."""
 
+import email
+import email.policy
+import re
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -188,6 +192,44 @@ def test_the_organisers_name_decodes_to_what_it_is(name: str) -> None:
     shown = header(built(organiser_name=name, calendar=None), "From")
 
     assert shown.removesuffix("<letters@example.org>").strip(' "') == clean_header(name).strip(' "')
+
+
+@given(
+    subject=st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=120)),
+    name=st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=60)),
+    title=st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=60)),
+    text=st.text(st.characters(exclude_categories=["Cs"]), max_size=500),
+    html=st.text("<p>é👩\r\n. =\t-\x00", max_size=500),
+    calendar=st.one_of(st.none(), st.binary(max_size=300)),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_parser_of_email_itself_reads_every_header_and_part_as_meant(
+    subject: str, name: str, title: str, text: str, html: str, calendar: bytes | None
+) -> None:
+    raw = build_message(
+        RenderedLetter(subject, text, html),
+        fields=replace(FIELDS, organiser_name=name, title=title),
+        sender="letters@example.org",
+        message_id=MESSAGE_ID,
+        date=DATE,
+        calendar=calendar,
+    )
+    read = email.message_from_bytes(raw, policy=email.policy.default)
+
+    assert [part.defects for part in read.walk()] == [[]] * len(list(read.walk()))
+    assert read.keys() == HEADERS
+    [sender], [answers], [to] = (read[key].addresses for key in ("From", "Reply-To", "To"))
+    assert sender.addr_spec == "letters@example.org"
+    assert (answers.addr_spec, to.addr_spec) == ("contact@example.org", "camille@example.net")
+    assert (read["Date"].datetime, read["Message-ID"]) == (DATE, MESSAGE_ID)
+    assert (read["X-Letter"], read["Content-Language"]) == ("confirmation", "fr")
+    kinds = ["text/plain", "text/html", *(["text/calendar"] if calendar is not None else [])]
+    words, page, *file = leaves = [part for part in read.walk() if not part.is_multipart()]
+    assert [part.get_content_type() for part in leaves] == kinds
+    for part, meant in ((words, text), (page, html)):
+        assert words_of(part) == "\r\n".join(re.split("\r\n|\r|\n", meant))
+    assert [part.get_payload(decode=True) for part in file] == [calendar] * len(file)
+    assert [part.get_filename() for part in file] == ["invitation.ics"] * len(file)
 
 
 def test_no_line_of_a_subject_is_longer_than_an_encoded_word_may_be() -> None:
