@@ -7,11 +7,12 @@ is kept under var/bench, by the digest of how it was made.
 import hashlib
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from resonance_zoom.store import engine
+from resonance_zoom.store import engine, people
 from tests.bench import full_house
 from tests.bench.bench_journal import BEGAN, USUAL, stored
 from tests.bench.full_house import FIRST_NAMES, LAST_NAMES
@@ -37,7 +38,7 @@ SELECT i, groups.slug, 'personne' || person || '@example.org', 'personne' || per
     'https://zoom.us/w/1?tk=exemple' || i || '.DQMAAAA&pwd=x', 1, at,
     CASE WHEN status IN ('approved', 'cancelled') THEN at END,
     strftime('%s', at) * 1000, iif(i % 20, 'webhook', 'sweep'),
-    lower(first.name || ' ' || last.name || ' ' || person) || ' personne' || person || '@example.org'
+    first.sought || ' ' || last.sought || ' ' || person || ' personne' || person || '@example.org'
 FROM who JOIN temp.groups AS groups ON groups.n = i % 4
 JOIN temp.first AS first ON first.n = person % :firsts
 JOIN temp.last AS last ON last.n = person % :lasts
@@ -60,7 +61,7 @@ SELECT id, focus_group, kinds.kind, coalesce(kinds.occasion, strftime('%Y-%m-%dT
     registered_at
 FROM registrants JOIN temp.kinds AS kinds
 JOIN temp.groups AS groups ON groups.slug = focus_group
-JOIN temp.fates AS fates ON fates.n = (id * 7 + kinds.n * 131) % 1000
+JOIN temp.fates AS fates ON fates.n = (id * 619 + kinds.n * 131) % 1000
 ORDER BY id, kinds.n
 """
 JOURNAL = """
@@ -72,6 +73,13 @@ SELECT strftime('%Y-%m-%d %H:%M:%S.000000', :began, '+' || (i * 64.0 / :lines / 
 FROM n JOIN temp.usual AS usual ON usual.n = i * 7919 % 10000
 JOIN temp.groups AS groups ON groups.n = i % 4
 """
+# As many in every campaign: a page that is full in one of them only would compare nothing.
+ERRORS = """
+INSERT INTO journal (at, level, kind, focus_group, message, data)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+SELECT :newest, 'error', 'clock.held', groups.slug, 'all letters are held', '{}'
+FROM n JOIN temp.groups AS groups ON groups.n = i % 4
+"""
 KINDS = (
     (0, "confirmation", "episode 1"),
     (1, "reminder-7", None),  # of the meeting's start
@@ -79,48 +87,49 @@ KINDS = (
     (3, "moved", None),
 )
 FATES = (  # of a thousand letters
-    *[("sent", None, "250 2.0.0 Ok: queued as 4F2A1C0")] * 970,
-    *[("failed", "refused", "550 5.1.1 mailbox unavailable")] * 5,
+    *[("sent", None, "250 2.0.0 Ok: queued as 4F2A1C0")] * 955,
+    *[("failed", "refused", "550 5.1.1 mailbox unavailable")] * 20,
     *[("dropped", "too_late", "the mail server was down")] * 15,
     *[("queued", "deferred", "451 4.7.1 greylisted")] * 10,
 )
 
 
-def folder_of(people: int, kept: Path) -> Path:
+def folder_of(size: int, kept: Path) -> Path:
     """Where the campaign of that size is, whether it was made or not."""
     made_by = Path(__file__).read_bytes() + Path(full_house.__file__).read_bytes()
     digest = hashlib.sha256(made_by).hexdigest()[:8]
-    return kept / f"growth-{people}-{engine.HEAD}-{digest}"
+    return kept / f"growth-{size}-{engine.HEAD}-{digest}"
 
 
-def fits(people: int, kept: Path) -> bool:
+def fits(size: int, kept: Path) -> bool:
     """Whether the disk has room for it, with as much again to spare."""
-    return shutil.disk_usage(kept).free > 2 * people * BYTES_A_PERSON
+    return shutil.disk_usage(kept).free > 2 * size * BYTES_A_PERSON
 
 
-def make(people: int, folder: Path) -> None:
+def make(size: int, folder: Path) -> None:
     """Make it, under its name only when it is whole."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
     full_house.begun(part, Clock(BEGAN)).close()
     with closing(sqlite3.connect(part / "resonance.db", isolation_level=None)) as database:
-        _fill(database, people)
-    for older in folder.parent.glob(f"growth-{people}-*"):
+        _fill(database, size)
+    for older in folder.parent.glob(f"growth-{size}-*"):
         if older != part:
             shutil.rmtree(older)
     part.rename(folder)
 
 
-def _fill(database: sqlite3.Connection, people: int) -> None:
+def _fill(database: sqlite3.Connection, size: int) -> None:
     for pragma in ("journal_mode=MEMORY", "synchronous=OFF", "cache_size=-400000"):
         database.execute(f"PRAGMA {pragma}")
     database.execute("BEGIN")
     _lists(database)
     values = {
-        "people": people,
+        "people": size,
         "lines": LINES,
         "began": stored(BEGAN),
+        "newest": stored(NOW),
         "later": stored(NOW.replace(hour=23)),
         "firsts": len(FIRST_NAMES),
         "lasts": len(LAST_NAMES),
@@ -132,7 +141,7 @@ def _fill(database: sqlite3.Connection, people: int) -> None:
     ).fetchall()
     for name, _ in indexes:  # sorted once at the end they cost a fifth
         database.execute(f"DROP INDEX {name}")
-    for statement in (PEOPLE, EVENTS, OWED, JOURNAL):
+    for statement in (PEOPLE, EVENTS, OWED, JOURNAL, ERRORS):
         database.execute(statement, values)
     for _, sql in indexes:
         database.execute(sql)
@@ -150,8 +159,8 @@ def _lists(database: sqlite3.Connection) -> None:
     ]
     lists = {
         "groups (n INTEGER PRIMARY KEY, slug, start_at, end_at)": _numbered(meetings.fetchall()),
-        "first (n INTEGER PRIMARY KEY, name)": _numbered([(name,) for name in FIRST_NAMES]),
-        "last (n INTEGER PRIMARY KEY, name)": _numbered([(name,) for name in LAST_NAMES]),
+        "first (n INTEGER PRIMARY KEY, name, sought)": _names(FIRST_NAMES),
+        "last (n INTEGER PRIMARY KEY, name, sought)": _names(LAST_NAMES),
         "kinds (n INTEGER PRIMARY KEY, kind, occasion)": KINDS,
         "fates (n INTEGER PRIMARY KEY, state, reason, said)": _numbered(FATES),
         "usual (n INTEGER PRIMARY KEY, level, kind, personal, grouped)": _numbered(
@@ -165,7 +174,9 @@ def _lists(database: sqlite3.Connection) -> None:
         database.executemany(f"INSERT INTO temp.{name} VALUES ({marks})", rows)  # noqa: S608 — names of ours
 
 
-def _numbered(
-    rows: "list[tuple[object, ...]] | tuple[tuple[object, ...], ...]",
-) -> list[tuple[object, ...]]:
+def _names(names: Sequence[str]) -> list[tuple[object, ...]]:
+    return _numbered([(name, people.sought(name)) for name in names])
+
+
+def _numbered(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
     return [(number, *row) for number, row in enumerate(rows)]

@@ -33,7 +33,9 @@ def measure(report: Report, folder: Path, sizes: Sizes) -> None:
             bytes_alone.append(
                 sizes.wave / prebuilt(sink, message, recipients, connections=CONNECTIONS)
             )
-            plain.append(sizes.plain / _plainly(folder / f"plain-{number}", sink, sizes.plain))
+            plain.append(
+                sizes.plain / _plainly(folder / f"plain-{number}", sink, sizes.plain, message)
+            )
     words = f"{len(message):,} bytes a letter (text, HTML, calendar file)"
     name = f"ours, a wave of {sizes.wave:,}"
     report.add(PART, name, "letters/s", ours, target=Target(at_least=1_000), says=words)
@@ -72,12 +74,12 @@ def _wave(report: Report, folder: Path, sink: str, sizes: Sizes) -> float:
     return float(sent) / took
 
 
-def _plainly(folder: Path, sink: str, letters: int) -> float:
+def _plainly(folder: Path, sink: str, letters: int, like: bytes) -> float:
     with Stage(folder) as stage:
         _owed(stage, letters)
         with closing(sqlite3.connect(stage.database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-        return plain_loop(sink, stage.database, letters)
+        return plain_loop(sink, stage.database, letters, like=like)
 
 
 def _one_letter(folder: Path) -> bytes:

@@ -76,7 +76,9 @@ class Report:
     not_measured: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     quiet: bool = False
+    seconds: float = 590.0  # after which nothing that takes long is begun
     began: float = field(default_factory=time.monotonic)
+    fsync_ms: float | None = None  # what the disk takes to keep 4 kB
     load_before: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def add(
@@ -104,6 +106,11 @@ class Report:
         self.notes.append(what)
         self.tell(what)
 
+    @property
+    def left(self) -> float:
+        """Seconds that are left for what takes long."""
+        return self.seconds - (time.monotonic() - self.began)
+
     def tell(self, words: str) -> None:
         """How far we are, for who waits."""
         if not self.quiet:
@@ -117,6 +124,7 @@ class Report:
                 "python": platform.python_version(),
                 "system": platform.platform(),
                 "load_before": round(self.load_before, 2),
+                "fsync_ms": self.fsync_ms,
             },
             "seconds": round(time.monotonic() - self.began, 1),
             "lines": [line.as_json() for line in self.lines],
@@ -131,7 +139,7 @@ class Report:
 
     def table(self) -> str:
         """The table, what was not measured, and the notes."""
-        rows = [("", "what", "median", "spread", "unit", "target", "")]
+        rows: list[tuple[str, ...]] = [("", "what", "median", "spread", "unit", "target", "")]
         part = ""
         for line in self.lines:
             rows.append((line.part if line.part != part else "", *_row(line)))
@@ -149,6 +157,8 @@ class Report:
         lacking = [f"not measured: {what}" for what in self.not_measured]
         load = f"load before: {self.load_before:.2f} on {os.cpu_count()} cores"
         took = f"{time.monotonic() - self.began:.0f} s; {load}"
+        if self.fsync_ms is not None:
+            took += f"; the disk keeps 4 kB in {figure(self.fsync_ms)} ms"
         return "\n".join([*shown, "", *said, *self.notes, *lacking, took])
 
 
@@ -161,6 +171,6 @@ def _row(line: Line) -> tuple[str, ...]:
 
 def figure(value: float) -> str:
     """A number with as many digits as mean something."""
-    if value and abs(value) < 10:
-        return f"{value:.2f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+    if value == round(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

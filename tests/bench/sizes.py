@@ -11,18 +11,18 @@ class Sizes:
     connections: tuple[int, ...] = (1, 16, 64, 256)
     blast_seconds: int = 3
     wave: int = 5_000  # letters
-    wave_seconds: int = 40  # after which a wave is broken off
+    wave_seconds: int = 15  # after which a wave is broken off
     plain: int = 200  # letters of the plain loop, which is slow
     listed: int = 100_000  # registrants in Zoom's lists
     large: int = 1_000_000  # registrants of the large database
     small: int = 1_000
     looks: int = 5  # at each page
     heavy_wave: int = 100_000  # letters through which the memory is watched
-    heavy_seconds: int = 100  # no longer, whatever has left by then
+    heavy_seconds: int = 110  # no longer, whatever has left by then
     idle_seconds: int = 30
     starts: int = 5
     rehearsed: tuple[int, ...] = (200, 5_000)
-    patience: int = 180  # seconds for a rehearsal
+    patience: int = 130  # seconds for a rehearsal
 
 
 QUICK = Sizes(
@@ -47,8 +47,8 @@ TINY = replace(
     wave=12,
     plain=2,
     listed=350,
-    large=60,
-    small=20,
+    large=80,
+    small=40,
     looks=1,
     heavy_wave=12,
     heavy_seconds=5,

@@ -19,6 +19,7 @@ from jobs.clock import run_job
 from resonance_zoom.service import Service, open_service, utc_now
 from resonance_zoom.settings import load_settings
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
+from resonance_zoom.zoom.simulator.records import SimRegistrant
 from tests.conftest import CAMPAIGN, WEBHOOK_SECRET
 from tests.faults.besieged import PROJECT, Daemon
 
@@ -108,22 +109,43 @@ class Stage:
         )  # fmt: skip
 
     def register(self, people: int, *, first: int = 0) -> None:
-        """So many people are known, registered long ago."""
-        now = utc_now()
+        """So many people registered long ago: Zoom lists them, and we know it."""
+        began = (utc_now() - timedelta(days=20)).replace(microsecond=0)
         values = {
             "first": first,
             "last": first + people,
             "group": GROUP,
-            "began": stored(now - timedelta(days=20)),
-            "decided": int(now.timestamp() * 1000),  # a sweep leaves them alone for a while
+            "began": stored(began),
+            "decided": int(began.timestamp() * 1000),
         }
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(CROWD, values)
+        meeting = self.zoom.meetings[self.meeting]
+        for number in range(first, first + people):
+            meeting.registrants[f"R{number}"] = _listed(number, began)
+
+    @property
+    def meeting(self) -> int:
+        """Zoom's number of the meeting that people register for."""
+        return int(self.one("SELECT zoom_meeting_id FROM meetings WHERE focus_group = ?", GROUP))
 
     def one(self, statement: str, *values: Any) -> Any:
         """The first column of the first row."""
         with closing(sqlite3.connect(self.database, timeout=60)) as connection:
             return connection.execute(statement, values).fetchone()[0]
+
+
+def _listed(number: int, began: datetime) -> SimRegistrant:
+    """One of the CROWD as Zoom has them."""
+    return SimRegistrant(
+        id=f"R{number}",
+        email=f"person{number}@example.org",
+        first_name="Maëlle",
+        last_name=f"Martin {number}",
+        status="approved",
+        create_time=began,
+        join_url=f"https://zoom.us/w/1?tk=exemple{number}.DQMAAAA",
+    )
 
 
 def _campaign(confirmation: str) -> str:

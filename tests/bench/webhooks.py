@@ -10,20 +10,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from tests.bench import load
 from tests.bench.load import Blast, Load
+from tests.bench.references import tutorial_is_here
 from tests.bench.references.serving import running
 from tests.bench.report import Report, Target
 from tests.bench.sizes import Sizes
-from tests.bench.stage import GROUP, REMINDER, Stage
+from tests.bench.stage import REMINDER, Stage
 from tests.faults.besieged import wait_for
 
 PART = "webhooks"
 OURS, BARE, TUTORIAL = "ours", "bare", "tutorial"
 COMPARED = 64  # connections
+ALONE = 1
 MOST_A_SECOND = 12_000  # so many requests are written for each second of a round
 P99 = {16: Target(at_most=10), 256: Target(at_most=100)}
 WHOLE = {
@@ -73,7 +74,7 @@ def measure(report: Report, folder: Path, sizes: Sizes) -> None:
 @contextmanager
 def _references(report: Report, stage: Stage) -> Iterator[dict[str, Receiver]]:
     wanted = [BARE]
-    if find_spec("fastapi"):
+    if tutorial_is_here():
         wanted.append(TUTORIAL)
     else:
         report.lacks(
@@ -96,22 +97,25 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _rounds(stage: Stage, receivers: Mapping[str, Receiver], sizes: Sizes) -> None:
-    """In each round everybody is posted the same at 64 connections, we at the others as well."""
-    with stage.service() as service, service.store.read() as connection:
-        meeting = connection.exec_driver_sql(
-            "SELECT zoom_meeting_id FROM meetings WHERE focus_group = ?", (GROUP,)
-        ).scalar_one()
+    """In each round everybody is posted the same over 64 connections; fewer over the others."""
     count = MOST_A_SECOND * sizes.blast_seconds
     first = 1
     for number in range(sizes.rounds):
         for connections in sizes.connections:
             requests = load.notifications(
-                stage.folder / "requests", meeting=meeting, count=count, first=first
+                stage.folder / "requests", meeting=stage.meeting, count=count, first=first
             )
             first += count
-            names = list(receivers) if connections == COMPARED else [OURS]
+            names = _compared(receivers, connections)
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 _post(receivers[name], requests, connections, sizes.blast_seconds)
+
+
+def _compared(receivers: Mapping[str, Receiver], connections: int) -> list[str]:
+    """Who is posted to over so many connections."""
+    if connections == COMPARED:
+        return list(receivers)
+    return [BARE, OURS] if connections == ALONE else [OURS]
 
 
 def _post(receiver: Receiver, requests: Load, connections: int, seconds: int) -> None:
@@ -122,6 +126,7 @@ def _post(receiver: Receiver, requests: Load, connections: int, seconds: int) ->
 
 def _counts(database: Path) -> dict[str, int]:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
+        connection.execute("BEGIN")  # all four of one moment
         return {name: connection.execute(what).fetchone()[0] for name, what in WHOLE.items()}
 
 
@@ -145,6 +150,9 @@ def _tell(report: Report, receivers: Mapping[str, Receiver]) -> None:
         report.add(PART, f"ours, {at}: median", "ms", [one.p50 for one in blasts])
         p99 = [one.p99 for one in blasts]
         report.add(PART, f"ours, {at}: p99", "ms", p99, target=P99.get(connections))
+    if ALONE in ours.blasts:
+        alone = [one.p50 for one in receivers[BARE].blasts[ALONE]]
+        report.add(PART, "bare, one request at a time: median", "ms", alone)
     report.add(PART, "ours: errors", "requests", [ours.errors], target=Target(at_most=0))
     for name, least in ((BARE, 0.6), (TUTORIAL, 8.0)):
         if name not in receivers or COMPARED not in ours.blasts:
@@ -177,10 +185,9 @@ def _beside_a_wave(report: Report, folder: Path, sizes: Sizes) -> None:
             stage.register(sizes.wave)
             with stage.service() as service:
                 stage.run(service, "send_reminders")
-            meeting = stage.one("SELECT zoom_meeting_id FROM meetings WHERE focus_group = ?", GROUP)
             count = MOST_A_SECOND * sizes.blast_seconds
             requests = load.notifications(
-                folder / "requests", meeting=meeting, count=count, first=1
+                folder / "requests", meeting=stage.meeting, count=count, first=1
             )
             with stage.daemon() as daemon:
                 wait_for(lambda: _left(stage, "sent") > 0)

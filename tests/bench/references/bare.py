@@ -15,6 +15,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
+from resonance_zoom.store import people
 from tests.bench.references.serving import serve
 from tests.bench.stage import stored
 
@@ -92,7 +93,7 @@ class Writer:
             (key, event, "webhook", meeting, group, folded, stamp, now, status, zoom_id, email,
              first, last, url),
             (self._last, group, folded, email, zoom_id, first, last, status, url, 1, began, began,
-             stamp, "webhook", f"{first} {last} {email}".casefold()),
+             stamp, "webhook", people.sought(first, last, email)),
             (self._last, group, "confirmation", "episode 1", 1, start, now, end, "queued", now, now),
             (now, "info", "registration.created", group, self._last, "Zoom told us: approved",
              json.dumps(data)),

@@ -1,11 +1,13 @@
 """What a wave of letters is compared with: smtplib alone, and the loop that many would write."""
 
+import re
 import smtplib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
@@ -13,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Template
 
-from resonance_zoom.service import SHIPPED_LETTERS, utc_now
-from tests.bench.stage import REMINDER, stored
+from resonance_zoom.service import utc_now
+from tests.bench.stage import stored
 
 SENDER = "contact@example.org"
 CALENDAR = """\
@@ -24,7 +26,7 @@ BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//example//FR\r\nMETHOD:PUBLISH\r\nBEG
 UID:{id}@example.org\r\nDTSTAMP:20210202T080000Z\r\nDTSTART:20210209T080000Z\r
 DTEND:20210209T100000Z\r\nSUMMARY:Mission Résonance\r\nURL:{join_url}\r\nEND:VEVENT\r
 END:VCALENDAR\r\n"""
-THEIRS = """SELECT letters.id, first_name, last_name, email, join_url, start_at
+THEIRS = """SELECT letters.id, first_name, email, join_url
     FROM letters JOIN registrants ON registrants.id = letters.registrant
     WHERE state = 'queued' ORDER BY ready_at, letters.id LIMIT 1"""
 
@@ -50,9 +52,12 @@ def _connected(url: str) -> smtplib.SMTP:
     return smtplib.SMTP(parts.hostname or "", parts.port or 25)
 
 
-def plain_loop(url: str, database: Path, letters: int) -> float:
-    """Letter by letter: looked up, rendered, built, sent, written down and committed; seconds."""
-    render = _rendering()
+def plain_loop(url: str, database: Path, letters: int, *, like: bytes) -> float:
+    """Letter by letter: looked up, rendered, built, sent, written down and committed; seconds.
+
+    `like` is one of the service's: its words, with the fields of a person in it, are the templates.
+    """
+    text, html = _templates(like)
     began = time.perf_counter()
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
@@ -60,7 +65,7 @@ def plain_loop(url: str, database: Path, letters: int) -> float:
         for _ in range(letters):
             letter = connection.execute(THEIRS).fetchone()
             with _connected(url) as smtp:
-                smtp.send_message(_message(render, letter))
+                smtp.send_message(_message(letter, text, html))
             connection.execute(
                 "UPDATE letters SET state = 'sent', sent_at = ? WHERE id = ?",
                 (stored(utc_now()), letter["id"]),
@@ -73,30 +78,26 @@ def plain_loop(url: str, database: Path, letters: int) -> float:
     return time.perf_counter() - began
 
 
-def _rendering() -> Callable[[str, dict[str, Any]], str]:
-    """The service's own templates, parsed for every letter."""
-    folder = next(folder for folder in SHIPPED_LETTERS if folder.exists())
-    room = Environment(loader=FileSystemLoader(folder), autoescape=True, cache_size=0)
-    return lambda part, values: room.get_template(f"{REMINDER}.{part}").render(values)
+def _templates(like: bytes) -> tuple[str, str]:
+    """Plain text and HTML of a letter, with fields where its person stands."""
+    letter = message_from_bytes(like, policy=SMTP)
+    sources = []
+    for kind in ("plain", "html"):
+        body = letter.get_body((kind,))
+        assert body is not None
+        source = body.get_content().replace("Maëlle", "{{ first_name }}")
+        sources.append(re.sub(r"https://zoom\.us/w/[^\s\"<]+", "{{ join_url }}", source))
+    return sources[0], sources[1]
 
 
-def _message(render: Callable[[str, dict[str, Any]], str], letter: Any) -> EmailMessage:
-    values = {
-        "campaign_name": "Mission Résonance", "organiser_name": "Mission Résonance",
-        "organiser_email": SENDER, "organiser_phone": "", "title": "Le télétravail",
-        "day": "mardi 9 février 2021", "hour": "9 h 00",
-        "when": "mardi 9 février 2021, de 9 h 00 à 11 h 00 (heure de Paris)",
-        "first_name": letter["first_name"], "last_name": letter["last_name"],
-        "email": letter["email"], "join_url": letter["join_url"], "keep_days": 30,
-        "agenda": "", "other_meetings": (), "personal_url": "https://example.org/me/x",
-        "was": "", "dial_in": (), "meeting_number": "", "keep_until": "",
-    }  # fmt: skip
+def _message(letter: Any, text: str, html: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"], message["To"] = f"Mission Résonance <{SENDER}>", letter["email"]
-    message["Subject"] = values["subject"] = render("subject", values).strip()
+    message["Subject"] = "Rappel : accompagner le développement du télétravail, mardi 9 février"
     message["Date"], message["Message-ID"] = format_datetime(utc_now()), make_msgid()
-    message.set_content(render("txt", values))
-    message.add_alternative(render("html", values), subtype="html")
+    values = {name: letter[name] for name in ("first_name", "join_url")}
+    message.set_content(Template(text).render(values))
+    message.add_alternative(Template(html, autoescape=True).render(values), subtype="html")
     calendar = CALENDAR.format(id=letter["id"], join_url=letter["join_url"])
     message.add_attachment(calendar.encode(), "text", "calendar", filename="invitation.ics")
     return message

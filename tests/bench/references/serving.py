@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -35,7 +34,7 @@ def serve(app: Any) -> None:
 
 
 @contextmanager
-def running(module: str, *words: str | Path) -> Iterator[str]:
+def running(module: str, *words: object) -> Iterator[str]:
     """`python -m tests.bench.references.MODULE WORDS`; the address where it serves."""
     process = subprocess.Popen(  # noqa: S603 — words of ours
         [sys.executable, "-m", f"tests.bench.references.{module}", *map(str, words)],

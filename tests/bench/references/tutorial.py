@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-from resonance_zoom.store import tables
+from resonance_zoom.store import people, tables
 from tests.bench.references.serving import serve
 
 
@@ -107,7 +107,7 @@ def keep(told: Told, db: Session) -> int:
     registrant: Any = Registrant(
         **said, focus_group=meeting.focus_group, episode=1, registered_at=began, approved_at=began,
         decided_ts=told.event_ts, source="webhook",
-        sought=f"{who.first_name} {who.last_name} {who.email}".casefold(),
+        sought=people.sought(who.first_name, who.last_name, who.email),
     )  # fmt: skip
     db.add(registrant)
     db.flush()
