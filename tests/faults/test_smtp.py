@@ -49,6 +49,9 @@ SECURED: dict[str, str | tuple[str, ...]] = {
     "EHLO again": EHLO,
     **{verb: PLAIN[verb] for verb in ("MAIL", "RCPT", "DATA", "dot", "QUIT")},
 }
+AT_ONCE = PLAIN | {"EHLO": "250-mail.example.org\r\n250-PIPELINING\r\n250 AUTH PLAIN"}
+ENVELOPE = ("MAIL", "RCPT", "DATA")
+OUT_OF_TURN = "503 5.5.1 out of turn"
 Script = Sequence[str | tuple[str, ...]]
 
 
@@ -143,6 +146,73 @@ def test_a_reminder_whose_250_was_lost_waits_for_staff(
     assert states(service) == [("confirmation", "sent"), ("reminder-7", state)]
     assert len(peer.letters) == (2 if fault == "4xx" else 1)
     assert len(lines(service, "letter.in_doubt")) == (state == "in_doubt")
+
+
+def script_at_once(verb: str, fault: str, *, data: str = OUT_OF_TURN) -> Script:
+    """The same of a relay that takes the envelope in one go: it answers what is behind as well."""
+    if verb not in ENVELOPE or fault not in {"4xx", "5xx"}:
+        return script(AT_ONCE, verb, fault)
+    good, at = list(AT_ONCE.values()), list(AT_ONCE).index(verb)
+    behind = [OUT_OF_TURN, data][ENVELOPE.index(verb) :]
+    return [*good[:at], *FAULTS[fault], *behind, *FAULTS[fault], BYE]
+
+
+@pytest.mark.parametrize(("verb", "fault"), list(itertools.product((*ENVELOPE, "dot"), FAULTS)))
+def test_a_relay_that_takes_the_envelope_in_one_go_loses_and_doubles_as_little(
+    service: Service, zoom_calls: ZoomCalls, clock: Clock, verb: str, fault: str
+) -> None:
+    assert zoom_calls.register() == 200
+    good = script(AT_ONCE)
+    with Peer(script_at_once(verb, fault), good, good) as peer:
+        speak_to(service, peer)
+        deliver(service, clock)
+    state, times = ends(verb, fault)
+    refused = verb == "dot" and fault in {"4xx", "5xx"}
+    assert states(service) == [("confirmation", state)]
+    assert len(peer.letters) - refused == times
+    assert len(set(map(message_id, peer.letters))) == min(times + refused, 1)
+    assert len(lines(service, "letter.in_doubt")) == (times == 2)
+
+
+def test_the_envelope_leaves_in_one_go_where_the_relay_says_so(
+    service: Service, zoom_calls: ZoomCalls
+) -> None:
+    assert zoom_calls.register() == 200
+    # It answers MAIL only when it has heard all three.
+    steps = [*AT_ONCE.values()]
+    together = [*steps[:3], (), (), (OK, OK, GO), *steps[6:]]
+    with Peer(together) as peer:
+        speak_to(service, peer)
+        run(service)
+        service.close_connections()
+    assert [line.partition(" ")[0] for line in peer.heard[0][2:5]] == ["MAIL", "RCPT", "DATA"]
+    assert states(service) == [("confirmation", "sent")]
+
+
+def test_after_a_refused_recipient_the_connection_carries_the_next_letter(
+    service: Service, zoom_calls: ZoomCalls
+) -> None:
+    assert [zoom_calls.register(), zoom_calls.register()] == [200, 200]
+    first = [*script(AT_ONCE)[:4], "550 5.1.1 no such user", OUT_OF_TURN, OK, *script(PLAIN)[3:]]
+    with Peer(first) as peer:
+        speak_to(service, peer)
+        run(service)
+        service.close_connections()
+    assert states(service) == [("confirmation", "failed"), ("confirmation", "sent")]
+    assert len(peer.letters) == 1
+
+
+def test_a_relay_that_waits_for_the_letter_of_a_refused_recipient_gets_none(
+    service: Service, zoom_calls: ZoomCalls
+) -> None:
+    assert [zoom_calls.register(), zoom_calls.register()] == [200, 200]
+    first = [*script(AT_ONCE)[:4], "550 5.1.1 no such user", GO]
+    with Peer(first, script(AT_ONCE)) as peer:
+        speak_to(service, peer)
+        run(service)
+        service.close_connections()
+    assert states(service) == [("confirmation", "failed"), ("confirmation", "sent")]
+    assert [letter.count(b"To: alice2@example.org") for letter in peer.letters] == [1]
 
 
 @pytest.fixture
