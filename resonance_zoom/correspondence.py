@@ -127,6 +127,8 @@ def _former(meeting: Any, told_start: datetime | None) -> tuple[datetime | None,
 
 def _telephones(lines: Sequence[Sequence[str]]) -> tuple[DialIn, ...]:
     """The numbers of France, or else the first ones, each with its country in French."""
+    if not lines:
+        return ()
     home = [line for line in lines if line[1] == "FR"]
     countries = Locale("fr").territories
     return tuple(

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
+from jwt.utils import base64url_encode
 
 from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import ResonanceError
@@ -18,6 +20,9 @@ from resonance_zoom.errors import ResonanceError
 READER, ADMIN = "reader", "admin"
 ROLES = (READER, ADMIN)
 _PERSONAL, _STAFF = "registrant", "staff"
+# What `jwt.encode` makes, at a quarter of its cost: a personal link is in every letter of a wave.
+_HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
+_HEADER = base64url_encode(b'{"alg":"HS256","typ":"JWT"}')
 
 
 class LinkRefused(ResonanceError):
@@ -46,8 +51,10 @@ class Links:
         """The address of a registrant's own page, the same each time; None without a key."""
         if not self.secret_key:
             return None
-        token = self._sign({"aud": _PERSONAL, "sub": str(registrant)})
-        return f"{self.public_url}/me/{token}"
+        claims = f'{{"iss":"{self.campaign}","aud":"{_PERSONAL}","sub":"{registrant:d}"}}'
+        signed = b".".join((_HEADER, base64url_encode(claims.encode("ascii"))))
+        seal = base64url_encode(_HS256.sign(signed, self.secret_key.encode()))
+        return f"{self.public_url}/me/{signed.decode()}.{seal.decode()}"
 
     def registrant(self, token: str, campaign: Campaign, now: datetime) -> int:
         """Our number of the person whose page this is. Raises LinkRefused.

@@ -4,16 +4,18 @@ A template says only what LetterFields holds; one that names anything else is re
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.mail.addresses import is_this_machine
+from resonance_zoom.mail.frames import FilledLetter, Frame, Letter, RenderedLetter, frame_of
 from resonance_zoom.mail.french import calendar_day, day, hour, typeset, when
 from resonance_zoom.mail.names import clean_header, clean_name, clean_text
 from resonance_zoom.mail.templates import LetterTemplateError, Templates
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 LONGEST_SUBJECT = 300
+MOST_FRAMES = 100  # kept: those of a few waves, and of people with several meetings
 WITHOUT_LINK = frozenset({"cancelled", "withdrawn"})
 _ZOOMS = re.compile(r"https://([a-z0-9-]+\.)*zoom\.us(:443)?/[A-Za-z0-9._~%!$&'()*+,;=:@/?#-]*")
 _THIS_MACHINES = re.compile(  # a rehearsal's Zoom lives on loopback
@@ -89,27 +92,19 @@ class LetterFields:
     keep_until: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedLetter:
-    """A letter's words: one line, plain text, a whole HTML document."""
-
-    subject: str
-    text: str
-    html: str
-
-
 class LetterRoom:
     """Renders letters from the first folder that has the template. Compiles each once."""
 
     def __init__(self, template_dirs: Sequence[Path]) -> None:
         self._templates = Templates(template_dirs)
+        self._frames: dict[Hashable, Frame | None] = {}
 
     def check(self, kinds: Iterable[str]) -> list[str]:
         """Every problem of the templates of these letters, as `file:line: reason`."""
         problems = (problem for kind in kinds for problem in self._problems(kind))
         return list(dict.fromkeys(problems))  # a fault in a frame is every letter's
 
-    def render(self, fields: LetterFields) -> RenderedLetter:
+    def render(self, fields: LetterFields) -> Letter:
         """The words of one letter. Raises LetterTemplateError and LetterRefused."""
         if fields.kind not in WITHOUT_LINK and not is_join_url(fields.join_url):
             raise LetterRefused("the join link is none of Zoom's; the letter is not sent")
@@ -118,19 +113,36 @@ class LetterRoom:
                 "the link to the personal page is not https; the letter is not sent",
                 remedy="PUBLIC_URL must be https://…: whoever reads along could use the link.",
             )
-        values = _values(fields)
-        subject = clean_header(self._part(fields.kind, "subject", values))
+        own = _own(fields)
+        key = (_shared(fields), *map(bool, own.values()))
+        if key not in self._frames:
+            if len(self._frames) >= MOST_FRAMES:
+                self._frames.clear()
+            self._frames[key] = self._frame(fields, own)
+        frame = self._frames[key]
+        return self._rendered(fields, own) if frame is None else FilledLetter(frame, own)
+
+    def _frame(self, letter: LetterFields, own: Mapping[str, str]) -> Frame | None:
+        """What the letters share that differ in nothing but `own`; None if it cannot be told."""
+        try:
+            return frame_of(partial(self._rendered, letter), own)
+        except LetterTemplateError:
+            return None  # it may be right for this person all the same
+
+    def _rendered(self, letter: LetterFields, own: Mapping[str, str]) -> RenderedLetter:
+        values = {**_values(letter), **own, "personal_url": own["personal_url"] or None}
+        subject = clean_header(self._part(letter.kind, "subject", values))
         if not subject:
-            raise LetterTemplateError(f"{fields.kind}.subject:1: says nothing")
+            raise LetterTemplateError(f"{letter.kind}.subject:1: says nothing")
         values["subject"] = subject = subject[:LONGEST_SUBJECT]
-        text = self._part(fields.kind, "txt", values).strip()
-        return RenderedLetter(subject, f"{text}\n", self._part(fields.kind, "html", values))
+        text = self._part(letter.kind, "txt", values).strip()
+        return RenderedLetter(subject, f"{text}\n", self._part(letter.kind, "html", values))
 
     def _part(self, kind: str, part: str, values: Mapping[str, object]) -> str:
         return self._templates.render(f"{kind}.{part}", values)
 
     def _problems(self, kind: str) -> Iterator[str]:
-        known = {*_values(_sample()), "subject"}
+        known = {*_values(_sample()), *_OWN, "subject"}
         names = [f"{kind}.{part}" for part in ("subject", "txt", "html")]
         unknown = [line for name in names for line in self._templates.unknown_names(name, known)]
         if unknown:
@@ -157,8 +169,13 @@ def is_join_url(url: str) -> bool:
 
 def is_private(url: str) -> bool:
     """Whether what a link carries is for the server alone: https, or a server on this machine."""
+    return _is_private("/".join(url.split("/", 3)[:3]))
+
+
+@lru_cache(maxsize=8)
+def _is_private(origin: str) -> bool:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(origin)
     except ValueError:
         return False
     host = parts.hostname or ""
@@ -167,14 +184,29 @@ def is_private(url: str) -> bool:
     )
 
 
+_OWN = ("first_name", "last_name", "email", "join_url", "personal_url")
+_shared = attrgetter(*(field.name for field in fields(LetterFields) if field.name not in _OWN))
+
+
+def _own(letter: LetterFields) -> dict[str, str]:
+    """What a letter says of its person alone: strangers' words, made safe."""
+    return {
+        "first_name": clean_name(letter.first_name),
+        "last_name": clean_name(letter.last_name),
+        "email": letter.email,
+        "join_url": letter.join_url,
+        "personal_url": letter.personal_url or "",
+    }
+
+
 def _values(letter: LetterFields) -> dict[str, object]:
-    """What templates may name: strangers' words made safe, the organiser's set in French."""
+    """What templates may name, but for what is the person's own; in French."""
     values: dict[str, object] = {
-        field.name: getattr(letter, field.name) for field in fields(letter)
+        field.name: getattr(letter, field.name)
+        for field in fields(letter)
+        if field.name not in _OWN
     }
     values.update(
-        first_name=clean_name(letter.first_name),
-        last_name=clean_name(letter.last_name),
         campaign_name=typeset(clean_header(letter.campaign_name)),
         organiser_name=typeset(clean_header(letter.organiser_name)),
         agenda=typeset(clean_text(letter.agenda)),

@@ -4,11 +4,9 @@ What the letters of a wave share is encoded once; the parts are written directly
 objects of `email` for each letter would cost more than everything else that is done for it.
 """
 
-import binascii
 import hashlib
 import re
 from datetime import datetime
-from email.base64mime import body_encode
 from email.header import Header
 from email.policy import Compat32
 from email.utils import format_datetime
@@ -16,8 +14,10 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from resonance_zoom.mail.addresses import plain_address, plain_domain, sender_address
-from resonance_zoom.mail.letters import LetterFields, LetterRefused, RenderedLetter
+from resonance_zoom.mail.frames import Letter
+from resonance_zoom.mail.letters import LetterFields, LetterRefused
 from resonance_zoom.mail.names import clean_header
+from resonance_zoom.mail.quoting import in_base64
 
 LONGEST_LINE = 75
 # The older policy leaves a Header object alone. The newer one encodes again by itself: CPython 3.11
@@ -35,7 +35,7 @@ def message_id(*key: str, domain: str) -> str:
 
 
 def build_message(
-    rendered: RenderedLetter,
+    letter: Letter,
     *,
     fields: LetterFields,
     sender: str,
@@ -50,14 +50,14 @@ def build_message(
     not read back as the ones written here.
     """
     boundary = hashlib.sha256(message_id.encode()).hexdigest()[:32]
-    content_type, body = _body(rendered, calendar, boundary)
+    content_type, body = _body(letter, calendar, boundary)
     headers = [
         *_multipart(content_type),
         *_of_the_sender(fields.organiser_name, fields.organiser_email, sender),
         # bare: a name may hold a second address
         ("To", _line("To", plain_address(fields.email))),
-        ("Subject", _subject(rendered.subject)),
-        ("Date", _line("Date", _date(date))),
+        ("Subject", _subject(letter.subject)),
+        ("Date", _line("Date", _date(date.replace(microsecond=0)))),
         ("Message-ID", _line("Message-ID", message_id)),
         *_FIXED,
         # what a mail log or a filter can tell letters apart by
@@ -88,11 +88,11 @@ def _of_the_sender(name: str, organiser: str, sender: str) -> tuple[tuple[str, s
     return tuple(headers)
 
 
-def _body(rendered: RenderedLetter, calendar: bytes | None, boundary: str) -> tuple[str, bytes]:
+def _body(letter: Letter, calendar: bytes | None, boundary: str) -> tuple[str, bytes]:
     """Text and HTML as alternatives, the calendar file beside them: Outlook shows all three so."""
-    inner, outer = f"a-{boundary}", f"m-{boundary}"
-    parts = _text("plain", rendered.text), _text("html", rendered.html)
-    content_type, alternatives = _content_type("alternative", inner), _joined(inner, parts)
+    # `=_` stands in no text that is encoded: nothing that anybody typed can pass for a boundary.
+    inner, outer = f"=_a-{boundary}", f"=_m-{boundary}"
+    content_type, alternatives = _content_type("alternative", inner), _joined(inner, letter.parts())
     if calendar is None:
         return content_type, alternatives
     head = "".join(line for _, line in _multipart(content_type)).encode("ascii")
@@ -115,20 +115,6 @@ def _joined(boundary: str, parts: tuple[bytes, ...]) -> bytes:
     return b"%b%b--\r\n" % (b"".join(pieces), line)
 
 
-def _text(subtype: str, words: str) -> bytes:
-    """Quoted-printable, which French stays legible in; base64 where that would double the size."""
-    lines = words.encode("utf-8", "replace").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    encoding, body = "quoted-printable", binascii.b2a_qp(lines, istext=True)
-    if len(body) > 2 * len(lines):
-        encoding, body = "base64", _in_base64(lines.replace(b"\n", b"\r\n"))
-    head = (
-        f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
-        "MIME-Version: 1.0\r\n"
-        f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
-    )
-    return head.encode("ascii") + body.replace(b"\n", b"\r\n")
-
-
 def _calendar(calendar: bytes) -> bytes:
     method = "CANCEL" if b"METHOD:CANCEL" in calendar else "PUBLISH"
     head = (
@@ -138,11 +124,7 @@ def _calendar(calendar: bytes) -> bytes:
         'Content-Disposition: attachment; filename="invitation.ics"\r\n'
         "Content-Transfer-Encoding: base64\r\n\r\n"
     )
-    return head.encode("ascii") + _in_base64(calendar).replace(b"\n", b"\r\n")
-
-
-def _in_base64(raw: bytes) -> bytes:
-    return body_encode(raw).encode("ascii")
+    return head.encode("ascii") + in_base64(calendar)
 
 
 def _line(name: str, value: str) -> str:

@@ -26,7 +26,8 @@ def clean_header(text: str) -> str:
     `=?UTF-8?Q?=0D=0A?=` inside a name becomes a header of its own on some Pythons (CVE-2024-6923),
     and U+2028 or U+0085 make the library raise. No-break spaces stay: French titles need them.
     """
-    seen = "".join(_visible(character) for character in text)
+    # Printable is what has no character of any kind that is looked for below.
+    seen = text if text.isprintable() else "".join(_visible(character) for character in text)
     return re.sub(" {2,}", " ", seen.replace("=?", "= ?")).strip(" ")
 
 
