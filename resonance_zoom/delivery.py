@@ -114,9 +114,11 @@ class Delivery:
 
     def _claim(self, connection: Connection, wanted: int) -> Turn:
         now = self.now()
-        if any(journal.recall_all(connection, (journal.PAUSED, journal.HELD)).values()):
+        known = journal.recall_all(connection, (journal.PAUSED, journal.HELD, holds.WINDOWS))
+        if known.get(journal.PAUSED) or known.get(journal.HELD):
             return Turn()  # since the wave began
-        holds.hold_what_may_have_gone(connection, now)
+        if known.get(holds.WINDOWS):
+            holds.hold_what_may_have_gone(connection, now)
         wanted = pace.allowed(connection, self.campaign, wanted, now)
         taken: list[Claim] = []
         decided = 0
@@ -246,7 +248,9 @@ def unnamed(words: str, address: str) -> str:
 
     Many servers quote the recipient whom they refuse.
     """
-    return re.sub(re.escape(address), "…", words, flags=re.IGNORECASE) if address else words
+    if not address or address.lower() not in words.lower():
+        return words  # as nearly always; to make a pattern for each letter would cost as much as it
+    return re.sub(re.escape(address), "…", words, flags=re.IGNORECASE)
 
 
 def letter_id(claim: Claim) -> int:

@@ -1,8 +1,9 @@
 """Letters leave over several connections at once, each with one letter in flight.
 
-What became of one letter and the claim of the next are one commit, and the connections that come to
-it at the same time share it: a commit waits for the disk, and many small ones would cost more than
-the letters. With one connection nothing runs beside anything else.
+What became of one letter and the claim of the next are one commit, which all connections share: it
+waits for the disk, and many small ones would cost more than the letters. Who comes first waits for
+the others, for a moment: one that stalls holds nobody up. With one connection nothing runs beside
+anything else.
 """
 
 import threading
@@ -14,6 +15,8 @@ from resonance_zoom.delivery import Delivery, Outcome
 from resonance_zoom.errors import MailUnreachable
 from resonance_zoom.mail.postman import Postman
 from resonance_zoom.store.claims import Claim
+
+GATHER_SECONDS = 0.005  # for which a connection waits for the others before they commit together
 
 
 def send_ready(delivery: Delivery, go_on: Callable[[], bool] = lambda: True) -> int:
@@ -41,6 +44,7 @@ class _Sender:
     claim: Claim | None = None
     outcome: Outcome | None = None
     waits: bool = False
+    served: bool = False
     error: BaseException | None = None
 
 
@@ -49,12 +53,14 @@ class _Wave:
         self.delivery = delivery
         self.go_on = go_on
         self.decided = 0
+        self._at_work = 0  # senders that will come to a turn
         self._waiting: list[_Sender] = []
-        self._queue = threading.Lock()
-        self._turn = threading.Lock()
+        self._in_turn = False
+        self._change = threading.Condition()
 
     def run(self, postmen: Sequence[Postman]) -> None:
         senders = [_Sender(postman) for postman in postmen]
+        self._at_work = len(senders)
         if len(senders) == 1:
             found = [self._carry(senders[0])]
         else:
@@ -69,33 +75,49 @@ class _Wave:
         """Carry letters until there are none; what ended it early, if the relay did."""
         try:
             sender.postman.ready()  # before the claim: without a relay nothing is begun
-        except MailUnreachable as error:
-            return error
-        try:
             self._commit(sender, more=True)
             while sender.claim is not None:
                 sender.outcome, unreachable = self.delivery.attempt(sender.claim, sender.postman)
                 self._commit(sender, more=unreachable is None)
                 if unreachable is not None:
                     return unreachable
+        except MailUnreachable as error:
+            return error
         finally:
-            if sender.outcome is not None:
-                self.delivery.keep(sender.outcome)
+            self._leaves(sender)
         return None
+
+    def _leaves(self, sender: _Sender) -> None:
+        with self._change:
+            self._at_work -= 1
+            self._change.notify_all()
+        if sender.outcome is not None:
+            self.delivery.keep(sender.outcome)
 
     def _commit(self, sender: _Sender, *, more: bool) -> None:
         """Write the sender's outcome, claim its next letter; together with whoever else waits."""
-        sender.claim = None
-        with self._queue:
-            sender.waits = more
+        sender.claim, sender.waits, sender.served = None, more, False
+        with self._change:
             self._waiting.append(sender)
-        with self._turn:
-            with self._queue:
-                group, self._waiting = self._waiting, []
-            if group:  # else whoever came before did it for us
-                self._take_turn(group)
+            self._change.notify_all()
+            self._change.wait_for(lambda: sender.served or self._all_here(), GATHER_SECONDS)
+            while not sender.served and self._in_turn:
+                self._change.wait()
+            group = [] if sender.served else self._waiting
+            if group:
+                self._waiting, self._in_turn = [], True
+        if group:
+            self._take_turn(group)
+            with self._change:
+                self._in_turn = False
+                for one in group:
+                    one.served = True
+                self._change.notify_all()
         if sender.error is not None:
             raise sender.error
+
+    def _all_here(self) -> bool:
+        return not self._in_turn and len(self._waiting) >= self._at_work
 
     def _take_turn(self, group: Sequence[_Sender]) -> None:
         outcomes = [sender.outcome for sender in group if sender.outcome is not None]

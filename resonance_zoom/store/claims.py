@@ -5,13 +5,14 @@ build one costs more than to run it.
 """
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, func, select, update
+from sqlalchemy import Column, Connection, Select, bindparam, func, select, update
 
+from resonance_zoom.store.bulk import update_many
 from resonance_zoom.store.outbox import IN_DOUBT, MANY_TODAY, QUEUED, SENDING, SENT
 from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
 
@@ -29,32 +30,51 @@ class Claim:
     told_start: datetime | None = None  # of which the last letter spoke
 
 
-def _row_of(table: Table) -> Any:
-    return namedtuple(table.name.capitalize(), table.c.keys())
+def _row_of(name: str, columns: Iterable[Column[Any]]) -> Any:
+    return namedtuple(name, [column.key for column in columns])
 
 
-_Letter, _Registrant, _Meeting = (_row_of(table) for table in (letters, registrants, meetings))
+# What letters say of a meeting; the rest of its row is for those who compare it with Zoom.
+_OF_A_MEETING = (
+    meetings.c.focus_group,
+    meetings.c.state,
+    meetings.c.zoom_meeting_id,
+    meetings.c.topic,
+    meetings.c.start_at,
+    meetings.c.end_at,
+    meetings.c.revision,
+    meetings.c.cancelled_at,
+    meetings.c.former_start,
+    meetings.c.former_end,
+    meetings.c.dial_in,
+)
+_Letter = _row_of("Letter", letters.c)
+_Registrant = _row_of("Registrant", registrants.c)
+_Meeting = _row_of("Meeting", _OF_A_MEETING)
 _LETTERS, _PEOPLE = len(letters.c), len(letters.c) + len(registrants.c)
 _NOW = bindparam("now", type_=UtcDateTime())
+_elsewhere = registrants.alias()
+
+
+def _groups_of(address: Any) -> Any:
+    """The focus groups in which an address holds a place, with a space between two: a subquery."""
+    return (
+        select(func.aggregate_strings(_elsewhere.c.focus_group, " "))
+        .where(_elsewhere.c.email_folded == address, _elsewhere.c.status == "approved")
+        .scalar_subquery()
+    )
+
+
 _READY = (
-    select(letters, registrants, meetings)
+    select(letters, registrants, _groups_of(registrants.c.email_folded))
     .join(registrants, registrants.c.id == letters.c.registrant)
     .join(meetings, meetings.c.focus_group == letters.c.focus_group)
     .where(letters.c.state == QUEUED, letters.c.ready_at <= _NOW)
     .order_by(letters.c.ready_at, letters.c.id)
     .limit(bindparam("most"))
 )
-_OTHERS = (
-    select(registrants.c.email_folded, meetings)
-    .join(registrants, registrants.c.focus_group == meetings.c.focus_group)
-    .where(
-        registrants.c.email_folded.in_(bindparam("addresses", expanding=True)),
-        registrants.c.status == "approved",
-        meetings.c.start_at > _NOW,
-        meetings.c.cancelled_at.is_(None),
-    )
-    .order_by(meetings.c.start_at)
-)
+_GROUPS = select(_groups_of(bindparam("address")))
+_MEETINGS = select(*_OF_A_MEETING).order_by(meetings.c.start_at)
 _COUNT = select(func.count()).select_from(
     select(letters.c.id)
     .where(letters.c.state == QUEUED, letters.c.ready_at <= _NOW)
@@ -87,46 +107,47 @@ def count_ready(connection: Connection, now: datetime, *, most: int) -> int:
 
 def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
     """The queued letters that have been ready for longest, each with its person and meeting."""
-    found = [
-        (
-            _Letter(*row[:_LETTERS]),
-            _Registrant(*row[_LETTERS:_PEOPLE]),
-            _Meeting(*row[_PEOPLE:]),
-        )
-        for row in connection.execute(_READY, {"now": now, "most": limit})
-    ]
-    others = _others_of_all(connection, [person for _, person, _ in found], now)
+    rows = connection.execute(_READY, {"now": now, "most": limit}).all()
+    if not rows:
+        return []
+    known = _meetings(connection)
     return [
         Claim(
-            letter,
-            person,
-            meeting,
-            _but(others.get(person.email_folded, ()), person.focus_group),
+            letter := _Letter(*row[:_LETTERS]),
+            person := _Registrant(*row[_LETTERS:_PEOPLE]),
+            known[letter.focus_group],
+            _to_come(known, row[_PEOPLE], person.focus_group, now),
             told_start(connection, person.id) if letter.kind == "moved" else None,
         )
-        for letter, person, meeting in found
+        for row in rows
     ]
 
 
 def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, ...]:
     """The meetings to come, but this one, for which a registrant is registered as well."""
-    found = _others_of_all(connection, [person], now)
-    return _but(found.get(person.email_folded, ()), person.focus_group)
+    groups = connection.scalar(_GROUPS, {"address": person.email_folded})
+    return _to_come(_meetings(connection), groups, person.focus_group, now)
 
 
-def _others_of_all(
-    connection: Connection, persons: Sequence[Any], now: datetime
-) -> dict[str, list[Any]]:
-    addresses = list(dict.fromkeys(person.email_folded for person in persons))
-    found: dict[str, list[Any]] = {}
-    if addresses:
-        for address, *meeting in connection.execute(_OTHERS, {"addresses": addresses, "now": now}):
-            found.setdefault(address, []).append(_Meeting(*meeting))
-    return found
+def _meetings(connection: Connection) -> dict[str, Any]:
+    """By focus group, the first to come first."""
+    return {row.focus_group: _Meeting(*row) for row in connection.execute(_MEETINGS)}
 
 
-def _but(found: Sequence[Any], focus_group: str) -> tuple[Any, ...]:
-    return tuple(meeting for meeting in found if meeting.focus_group != focus_group)
+def _to_come(
+    known: Mapping[str, Any], groups: str | None, but: str, now: datetime
+) -> tuple[Any, ...]:
+    if groups is None or groups == but:
+        return ()
+    theirs = {*groups.split(" ")} - {but}
+    return tuple(
+        meeting
+        for group, meeting in known.items()
+        if group in theirs
+        and meeting.start_at is not None
+        and meeting.start_at > now
+        and meeting.cancelled_at is None
+    )
 
 
 def told_start(connection: Connection, registrant: int) -> datetime | None:
@@ -157,12 +178,10 @@ def begin(
         {"letter": claim.letter.id, "now": now, "its_message_id": message_id}
         for claim, message_id in zip(claims, message_ids, strict=True)
     ]
-    if rows:
-        connection.execute(_BEGIN, rows)
+    update_many(connection, _BEGIN, rows)
 
 
 def sent(connection: Connection, accepted: Sequence[tuple[int, datetime, str]]) -> None:
     """sending → sent, with the server's words: (letter, when, words)."""
     rows = [{"letter": letter, "now": at, "reply": words} for letter, at, words in accepted]
-    if rows:
-        connection.execute(_SENT, rows)
+    update_many(connection, _SENT, rows)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from types import NoneType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
 
 from resonance_zoom.store import chain, upsert
 from resonance_zoom.store.bulk import insert_many
@@ -100,16 +101,22 @@ def forget_technical(connection: Connection, before: datetime) -> int:
 
 def recall(connection: Connection, key: str) -> Any:
     """The value kept under `key`, None when there is none."""
-    return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+    return connection.execute(_RECALL, {"its_key": key}).scalar()
 
 
 def recall_all(connection: Connection, keys: Sequence[str]) -> dict[str, Any]:
     """The values kept under these keys, in one statement; without those that are not kept."""
-    found = connection.execute(_RECALL, {"keys": [*keys]})
+    found = connection.execute(_recall_all(tuple(keys)))
     return {row.key: row.value for row in found}
 
 
-_RECALL = select(meta.c.key, meta.c.value).where(meta.c.key.in_(bindparam("keys", expanding=True)))
+# Built once: to build a statement costs more than to run it, and each letter's turn recalls some.
+_RECALL = select(meta.c.value).where(meta.c.key == bindparam("its_key"))
+
+
+@lru_cache(maxsize=32)
+def _recall_all(keys: tuple[str, ...]) -> Select[Any]:
+    return select(meta.c.key, meta.c.value).where(or_(*(meta.c.key == key for key in keys)))
 
 
 def remember(connection: Connection, key: str, value: Any) -> None:
