@@ -37,7 +37,6 @@ MEETING_EVENTS = {
     "meeting.permanently_deleted",
     "meeting.recovered",
 }
-_CONFIRM = ("deliver_letters",)
 log = structlog.get_logger("webhooks")
 
 
@@ -175,10 +174,11 @@ def keep(service: Service, calls: Sequence[Call]) -> list[tuple[str, ...]]:
         ]
         told = [one for one in said if isinstance(one, learning.Told)]
         outcomes = iter(learning.learn(connection, told, service.campaign, now))
-        return [
-            one if not isinstance(one, learning.Told) else _CONFIRM if next(outcomes).owed else ()
-            for one in said
-        ]
+        return [_jobs(next(outcomes)) if isinstance(one, learning.Told) else one for one in said]
+
+
+def _jobs(outcome: learning.Outcome) -> tuple[str, ...]:
+    return ("deliver_letters",) * outcome.owed + ("sync_registrants",) * outcome.unclear
 
 
 def _understood(
