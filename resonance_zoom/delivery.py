@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from resonance_zoom import holds, pace
@@ -25,6 +26,7 @@ from resonance_zoom.errors import (
 )
 from resonance_zoom.mail.message import message_id as derived_message_id
 from resonance_zoom.mail.postman import Postman
+from resonance_zoom.mail.replies import shown
 from resonance_zoom.reminders import Drop, Wait, verdict, why_late
 from resonance_zoom.store import claims, journal, outbox
 from resonance_zoom.store.claims import Claim
@@ -33,6 +35,7 @@ from resonance_zoom.store.engine import Store
 MAX_ATTEMPTS = 12
 STEP_ASIDE = timedelta(minutes=10)
 MOST_DECISIONS = 500  # in one transaction: others want to write too
+log = structlog.get_logger("delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one transaction did: letters claimed, and how many were decided about in all."""
+    """What one transaction did: letters claimed `at`, and how many were decided about in all."""
 
     claims: Sequence[Claim] = ()
     decided: int = 0
+    at: datetime | None = None
 
 
 class Delivery:
@@ -73,29 +77,44 @@ class Delivery:
         self.postmen = postmen
         self.now = now
         self._unwritten: list[Outcome] = []
-        self._unsettled = False  # a transaction of ours failed, or may have
+        self._unbegun: list[Turn] = []  # of transactions that failed, or may have
 
     def settle(self) -> None:
         """Write what became of letters while the database was busy.
 
         Otherwise a letter that was accepted would stand in `sending`, and go again after a restart.
-        One that was claimed by a commit whose answer was lost was never begun, and is queued again.
+        One that was claimed by a commit whose answer was lost was never begun, and is queued again,
+        unless it is another clock's by now.
         """
-        if not self._unsettled:
+        while self._unwritten:
+            self._write_alone(self._unwritten[0])
+            del self._unwritten[0]
+        if not self._unbegun:
             return
-        self.turn([*self._unwritten], wanted=0)
-        self._unwritten.clear()
         with self.store.write() as connection:
-            for letter in outbox.found_sending(connection):
-                outbox.put_back(
-                    connection, int(letter.id), ready_at=self.now(), reason="error", detail=""
-                )
-        self._unsettled = False
+            for turn in self._unbegun:
+                for claim in turn.claims:
+                    outbox.give_back(
+                        connection, letter_id(claim), claimed_at=turn.at, ready_at=self.now()
+                    )
+        self._unbegun.clear()
+
+    def _write_alone(self, outcome: Outcome) -> None:
+        try:
+            self.turn([outcome], wanted=0)
+        except ResonanceError:
+            raise
+        except Exception:
+            # Otherwise it would be tried for ever, before every letter, and none would leave.
+            log.exception(
+                "what became of a letter cannot be written", letter=letter_id(outcome.claim)
+            )
+            with self.store.write() as connection:
+                outbox.doubt(connection, letter_id(outcome.claim), reason="error", detail="")
 
     def keep(self, outcome: Outcome) -> None:
         """An outcome that could not be written: it will be by the next `settle`."""
         self._unwritten.append(outcome)
-        self._unsettled = True
 
     def ready(self) -> int:
         """How many letters could leave now; no more are counted than there are connections."""
@@ -104,13 +123,16 @@ class Delivery:
 
     def turn(self, outcomes: Sequence[Outcome], *, wanted: int) -> Turn:
         """One transaction: write what became of letters, and claim the next `wanted`."""
+        turn = Turn()
         try:
             with self.store.write() as connection:
                 self._write(connection, outcomes)
-                return self._claim(connection, wanted) if wanted else Turn()
+                if wanted:
+                    turn = self._claim(connection, wanted)
         except ResonanceError:
-            self._unsettled = True
+            self._unbegun.append(turn)
             raise
+        return turn
 
     def _claim(self, connection: Connection, wanted: int) -> Turn:
         now = self.now()
@@ -130,7 +152,7 @@ class Delivery:
             claims.begin(connection, going, now=now, message_ids=ids)
             taken += going
         pace.spend(connection, self.campaign, len(taken), now)
-        return Turn(taken, decided)
+        return Turn(taken, decided, now)
 
     def _still_goes(self, connection: Connection, claim: Claim, now: datetime) -> bool:
         """The last look; a letter that does not go, or not now, is told so."""
@@ -195,7 +217,8 @@ class Delivery:
         reason: str | None = None,
         ready_at: datetime | None = None,
     ) -> Outcome:
-        return Outcome(claim, self.now(), state, words, reason, ready_at)
+        # Whatever was said, by whomever: a row and a line of the journal must be able to hold it.
+        return Outcome(claim, self.now(), state, shown(0, words), reason, ready_at)
 
     def _put_back(self, claim: Claim, error: MailDeferred | MailUnreachable) -> Outcome:
         letter: Any = claim.letter
@@ -258,11 +281,13 @@ def letter_id(claim: Claim) -> int:
 def message_id(campaign: Campaign, claim: Claim) -> str:
     """The Message-ID of a letter: of its key, so that every attempt carries the same.
 
-    The link is part of it. Mail programs hide what comes under an id that they have seen: someone
-    whose earlier registration was forgotten (erased, or before a restore) must see the new link.
+    Link and start are part of it. Mail programs hide what comes under an id that they have seen:
+    someone whose earlier registration was forgotten (erased, or before a restore) must see the new
+    link, and whoever may have got a letter before a move, the new date.
     """
     letter: Any = claim.letter
     person: Any = claim.registrant
+    meeting: Any = claim.meeting
     return derived_message_id(
         campaign.slug,
         letter.focus_group,
@@ -270,6 +295,7 @@ def message_id(campaign: Campaign, claim: Claim) -> str:
         letter.kind,
         letter.occasion,
         person.join_url or "",
+        outbox.occasion_of(meeting.start_at),
         domain=campaign.organiser.email.rpartition("@")[2],
     )
 

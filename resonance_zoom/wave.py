@@ -3,6 +3,8 @@
 What became of one letter and the claim of the next are one commit, and the connections that come to
 it at the same time share it: a commit waits for the disk, and many small ones would cost more than
 the letters. With one connection nothing runs beside anything else.
+
+While a letter hangs, the other connections go on: they look for new ones until it is over.
 """
 
 import threading
@@ -14,6 +16,8 @@ from resonance_zoom.delivery import Delivery, Outcome
 from resonance_zoom.errors import MailUnreachable
 from resonance_zoom.mail.postman import Postman
 from resonance_zoom.store.claims import Claim
+
+LOOK_AGAIN_SECONDS = 1.0
 
 
 def send_ready(delivery: Delivery, go_on: Callable[[], bool] = lambda: True) -> int:
@@ -41,6 +45,7 @@ class _Sender:
     claim: Claim | None = None
     outcome: Outcome | None = None
     waits: bool = False
+    busy: bool = True
     error: BaseException | None = None
 
 
@@ -49,12 +54,14 @@ class _Wave:
         self.delivery = delivery
         self.go_on = go_on
         self.decided = 0
+        self._senders: list[_Sender] = []
+        self._rested = threading.Condition()  # a connection is no longer busy
         self._waiting: list[_Sender] = []
         self._queue = threading.Lock()
         self._turn = threading.Lock()
 
     def run(self, postmen: Sequence[Postman]) -> None:
-        senders = [_Sender(postman) for postman in postmen]
+        senders = self._senders = [_Sender(postman) for postman in postmen]
         if len(senders) == 1:
             found = [self._carry(senders[0])]
         else:
@@ -69,19 +76,35 @@ class _Wave:
         """Carry letters until there are none; what ended it early, if the relay did."""
         try:
             sender.postman.ready()  # before the claim: without a relay nothing is begun
+            while sender.busy:
+                self._commit(sender, more=True)
+                while sender.claim is not None:
+                    sender.outcome, trouble = self.delivery.attempt(sender.claim, sender.postman)
+                    self._commit(sender, more=trouble is None)
+                    if trouble is not None:
+                        return trouble
+                self._wait_for_more(sender)
         except MailUnreachable as error:
             return error
-        try:
-            self._commit(sender, more=True)
-            while sender.claim is not None:
-                sender.outcome, unreachable = self.delivery.attempt(sender.claim, sender.postman)
-                self._commit(sender, more=unreachable is None)
-                if unreachable is not None:
-                    return unreachable
         finally:
             if sender.outcome is not None:
                 self.delivery.keep(sender.outcome)
+            self._rest(sender)
         return None
+
+    def _wait_for_more(self, sender: _Sender) -> None:
+        """Be busy again if letters become ready while another connection is still at work."""
+        self._rest(sender)
+        with self._rested:
+            while self.go_on() and any(one.busy for one in self._senders):
+                if not self._rested.wait(LOOK_AGAIN_SECONDS) and self.delivery.ready():
+                    sender.busy = True
+                    return
+
+    def _rest(self, sender: _Sender) -> None:
+        with self._rested:
+            sender.busy = False
+            self._rested.notify_all()
 
     def _commit(self, sender: _Sender, *, more: bool) -> None:
         """Write the sender's outcome, claim its next letter; together with whoever else waits."""

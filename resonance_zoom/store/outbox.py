@@ -219,6 +219,14 @@ def put_back(
     )
 
 
+def give_back(
+    connection: Connection, letter: int, *, claimed_at: datetime | None, ready_at: datetime
+) -> bool:
+    """sending → queued, if it is still the claim of `claimed_at`: it was never begun."""
+    claim = letters.c.claimed_at == claimed_at
+    return _move(connection, letter, SENDING, claim, state=QUEUED, ready_at=ready_at)
+
+
 def doubt(connection: Connection, letter: int, *, reason: str, detail: str) -> bool:
     """sending → in_doubt: it may have been accepted."""
     return _move(connection, letter, SENDING, state=IN_DOUBT, reason=reason, detail=detail)
