@@ -112,8 +112,9 @@ def differences(
 class Step:
     """What would be done for one group, or was.
 
-    `action`: create, adopt, change, keep, past, missing or duplicate. `asks_again`: what Zoom
-    refused is due to be asked for once more. `waits`: fields that the file has changed too lately.
+    `action`: create, wait (for a list that may lag), adopt, change, keep, past, missing, duplicate.
+    `asks_again`: what Zoom refused is due to be asked for once more. `waits`: fields that the file
+    has changed too lately.
     """
 
     focus_group: str

@@ -28,13 +28,15 @@ from resonance_zoom.comparison import (
     wanted,
     with_reference,
 )
-from resonance_zoom.errors import ZoomUnreachable
+from resonance_zoom.errors import ZoomError, ZoomUnreachable
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import meetings
 from resonance_zoom.zoom.payloads import Meeting
 
 CALLED_OFF = {"cancelled": True}
+CREATING = "creating"  # {focus group: since when there may be a meeting that no list shows yet}
+LISTS_LAG = timedelta(minutes=15)  # behind what was created, at most
 INTENDED, OPEN, MISSING, DUPLICATE = "intended", "open", "missing", "duplicate"
 
 
@@ -53,7 +55,9 @@ def ensure(
     if row is None:
         _intend(store, campaign, group, now)
     if step.action == "create":
-        held = _create(zoom, campaign, group)
+        if _may_be_there(store, group, now):
+            return replace(step, action="wait")
+        held = _create(store, zoom, campaign, group, now)
     if step.action in {"duplicate", "missing"}:
         _tell_trouble(store, step, now)
         return step
@@ -116,10 +120,11 @@ def call_off(store: Store, row: Any, now: datetime) -> bool:
 
 
 def settles_at(connection: Connection) -> datetime | None:
-    """When the next edit of the file has stood for long enough to be acted on."""
+    """When the next edit of the file, or create in doubt, has stood long enough to be acted on."""
     edited = select(func.min(meetings.c.edited_at)).where(meetings.c.edit.is_not(None))
     first = connection.execute(edited).scalar()
-    return first + SECOND_THOUGHTS if first else None
+    moments = [since + LISTS_LAG for since in _creating(connection).values()]
+    return min([*moments, *([first + SECOND_THOUGHTS] if first else [])], default=None)
 
 
 def _note_edit(
@@ -206,16 +211,51 @@ def _intend(store: Store, campaign: Campaign, group: FocusGroup, now: datetime) 
         )
 
 
-def _create(zoom: MeetingDesk, campaign: Campaign, group: FocusGroup) -> Meeting:
+def _create(
+    store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
+) -> Meeting:
+    with store.write() as connection:
+        _note_create(connection, group.slug, now)
     try:
         return zoom.create_meeting(campaign.zoom_host, wanted(campaign, group))
-    except ZoomUnreachable as error:
-        if not error.maybe_done:
+    except ZoomError as error:
+        if not (isinstance(error, ZoomUnreachable) and error.maybe_done):
+            with store.write() as connection:
+                _note_create(connection, group.slug, None)
             raise
         found = with_reference(zoom.list_meetings(campaign.zoom_host), campaign.reference(group))
         if len(found) != 1:
-            raise  # the next run lists again before it creates
+            raise  # a later run lists again before it creates
         return zoom.get_meeting(found[0].id)
+
+
+def _creating(connection: Connection) -> dict[str, datetime]:
+    kept = journal.recall(connection, CREATING) or {}
+    return {slug: datetime.fromisoformat(since) for slug, since in kept.items()}
+
+
+def _note_create(connection: Connection, focus_group: str, since: datetime | None) -> None:
+    """Committed before a create is sent; None: it is known how it ended."""
+    others = {k: v for k, v in _creating(connection).items() if k != focus_group}
+    journal.remember(connection, CREATING, others | ({focus_group: since} if since else {}))
+
+
+def _may_be_there(store: Store, group: FocusGroup, now: datetime) -> bool:
+    """Whether an earlier create may have made the meeting, though Zoom's list does not show it yet.
+
+    We were killed before its answer came, or the answer was lost.
+    """
+    with store.write() as connection:
+        since = _creating(connection).get(group.slug)
+        if since is None or now >= since + LISTS_LAG:
+            return False
+        words = f"Zoom may have created it at {since:%H:%M} UTC and not list it yet;"
+        words += f" at {since + LISTS_LAG:%H:%M} it is created anew unless it is there"
+        acts_at, slug = since + LISTS_LAG, group.slug
+        journal.note(
+            connection, now, "meeting.create_waits", words, focus_group=slug, acts_at=acts_at
+        )
+    return True
 
 
 def _typed(changes: Mapping[str, Any], group: FocusGroup) -> dict[str, object]:
@@ -311,6 +351,8 @@ def _save(
                 dial_in=[[line.number, line.country] for line in held.dial_in],
             )
         )
+        if group.slug in _creating(connection):
+            _note_create(connection, group.slug, None)
         told = _tell_of_move(connection, row, now, patched=patched) if moved else 0
         if step.action == "adopt":
             # A new database: who registered before it may have had letters from an older one.

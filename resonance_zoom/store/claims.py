@@ -81,7 +81,7 @@ _SENT = (
 )
 
 
-def count_ready(connection: Connection, now: datetime, *, most: int) -> int:
+def count_ready(connection: Connection, now: datetime, *, most: int = 1_000_000) -> int:
     """How many letters could leave now, counted up to `most`."""
     return int(connection.execute(_COUNT, {"now": now, "most": most}).scalar_one())
 

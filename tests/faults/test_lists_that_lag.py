@@ -1,6 +1,7 @@
 """Zoom's lists may lag behind what it told us; what was never told, they make good."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import select
 import jobs
 from jobs.clock import run_job
 from resonance_zoom.service import Service
-from resonance_zoom.store.tables import registrants
+from resonance_zoom.store.tables import journal, meetings, registrants
 from resonance_zoom.zoom.simulator import SimMeeting, SimRegistrant, SimulatedZoom
 from tests.conftest import Clock
 from tests.faults.conftest import ZoomCalls
@@ -82,15 +83,16 @@ def test_who_left_and_came_back_gets_the_new_link_though_only_the_coming_back_wa
 
 def test_the_same_if_zoom_gives_the_new_registration_the_old_number(
     service: Service,
+    zoom: SimulatedZoom,
     meeting: SimMeeting,
     zoom_calls: ZoomCalls,
     first: SimRegistrant,
-    second: SimRegistrant,
     mail_server: MailServer,
 ) -> None:
-    meeting.registrants.clear()
-    second.id = first.id
-    meeting.registrants[second.id] = second
+    zoom.faults.same_id_after_cancel = True
+    zoom.cancel(meeting.id, email=ALICE)
+    second = zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    assert second.id == first.id
     tell(zoom_calls, "created", second)
     run(service, "sync_registrants", "deliver_letters")
     _, two = mail_server.to(ALICE)
@@ -151,3 +153,55 @@ def test_a_list_that_shows_the_older_of_two_for_good_is_believed(
     clock.move(minutes=16)
     run(service, "sync_registrants")
     assert alice(service).join_url == first.join_url
+
+
+def test_a_create_that_nobody_answered_is_not_repeated_while_the_list_may_lag(
+    service: Service, zoom: SimulatedZoom, clock: Clock
+) -> None:
+    zoom.faults.listing_lag = timedelta(minutes=14)
+    zoom.faults.api("meetingCreate", kind="timeout-after")
+    assert "ZoomUnreachable" in str(run_job(service, jobs.job("create_meetings")))
+    assert len(zoom.meetings) == 2
+    clock.move(minutes=13)
+    run(service, "create_meetings", "create_meetings")
+    assert len(zoom.meetings) == 2
+    with service.store.read() as connection:
+        waits = journal.c.kind == "meeting.create_waits"
+        line = connection.execute(select(journal).where(waits)).first()
+    assert line is not None
+    assert line.message == (
+        "Zoom may have created it at 10:00 UTC and not list it yet;"
+        " at 10:15 it is created anew unless it is there"
+    )
+    clock.move(minutes=2)
+    woken: list[str] = service.wake.__self__  # type: ignore[attr-defined]
+    woken.clear()
+    run(service, "watch")
+    assert woken == ["create_meetings"]
+    run(service, "create_meetings")
+    assert len(zoom.meetings) == 2
+    with service.store.read() as connection:
+        assert set(connection.scalars(select(meetings.c.state))) == {"open"}
+    woken.clear()
+    run(service, "watch")
+    assert woken == []
+
+
+def test_a_create_that_never_reached_zoom_is_repeated_after_a_quarter_of_an_hour(
+    service: Service, zoom: SimulatedZoom, clock: Clock
+) -> None:
+    zoom.faults.api("meetingCreate", kind="timeout-before")
+    assert "ZoomUnreachable" in str(run_job(service, jobs.job("create_meetings")))
+    assert len(zoom.meetings) == 1
+    clock.move(minutes=15)
+    run(service, "create_meetings")
+    assert len(zoom.meetings) == 2
+
+
+def test_a_create_that_zoom_refused_is_repeated_by_the_next_run(
+    service: Service, zoom: SimulatedZoom
+) -> None:
+    zoom.faults.api("meetingCreate", kind="429-daily")
+    assert run_job(service, jobs.job("create_meetings")) is not None
+    run(service, "create_meetings")
+    assert len(zoom.meetings) == 2
