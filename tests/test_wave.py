@@ -284,3 +284,17 @@ def test_the_end_of_a_wave_is_told_before_it_begins(
 def _before_the_meeting() -> datetime:
     """The daemon was down when the last reminder fell due, the day before."""
     return datetime(2021, 2, 9, 5, 50, tzinfo=UTC)
+
+
+def test_the_end_of_a_wave_counts_the_letters_that_leave_before_it(
+    service: Service, relay: Relay, clock: Clock
+) -> None:
+    """Forty confirmations still wait for the pace when forty reminders fall due."""
+    service.take(replace(service.campaign, letters_per_minute=8))
+    clock.time = datetime(2021, 2, 2, 8, 0, tzinfo=UTC)
+    assert run_job(service, jobs.job("sync_registrants")) is None
+    assert run_job(service, jobs.job("send_reminders")) is None
+    with service.store.read() as connection:
+        query = select(journal.journal.c.message).where(journal.journal.c.kind == "letters.owed")
+        words = "40 reminder-7 fell due; at 8 a minute the last leaves at 08:10 UTC"
+        assert words in set(connection.scalars(query))
