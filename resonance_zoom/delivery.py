@@ -7,7 +7,7 @@ and what they share, are `wave`'s.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,7 +28,7 @@ from resonance_zoom.mail.message import message_id as derived_message_id
 from resonance_zoom.mail.postman import Postman
 from resonance_zoom.mail.replies import shown
 from resonance_zoom.reminders import Drop, Wait, verdict, why_late
-from resonance_zoom.store import claims, journal, outbox
+from resonance_zoom.store import claims, journal, outbox, people
 from resonance_zoom.store.claims import Claim
 from resonance_zoom.store.engine import Store
 
@@ -233,6 +233,7 @@ class Delivery:
         return self._became(claim, outbox.QUEUED, words, "deferred", ready_at)
 
     def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        outcomes = _without_the_erased(connection, outcomes)
         sent = [one for one in outcomes if one.state == outbox.SENT]
         claims.sent(connection, [(letter_id(one.claim), one.at, one.words) for one in sent])
         journal.note_all(connection, [_line(one, "letter.sent") for one in sent])
@@ -256,6 +257,16 @@ class Delivery:
         journal.note_all(connection, lines)
         if one.state == outbox.IN_DOUBT:
             settle_doubt(connection, self.campaign, one.claim.letter, self.now())
+
+
+def _without_the_erased(connection: Connection, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Whoever was erased while their letter was on its way: nothing that may name them is kept."""
+    persons: list[Any] = [one.claim.registrant for one in outcomes]
+    erased = people.erased(connection, [person.id for person in persons])
+    return [
+        replace(one, words="") if person.id in erased else one
+        for one, person in zip(outcomes, persons, strict=True)
+    ]
 
 
 def _line(one: Outcome, kind: str, level: str = journal.INFO, **data: Any) -> dict[str, Any]:

@@ -4,7 +4,8 @@ What became of one letter and the claim of the next are one commit, and the conn
 it at the same time share it: a commit waits for the disk, and many small ones would cost more than
 the letters. With one connection nothing runs beside anything else.
 
-While a letter hangs, the other connections go on: they look for new ones until it is over.
+While a letter hangs, the other connections look for new ones until it is over. One that has nothing
+to carry is not opened.
 """
 
 import threading
@@ -30,7 +31,7 @@ def send_ready(delivery: Delivery, go_on: Callable[[], bool] = lambda: True) -> 
     dealt = 0
     while (ready := delivery.ready()) and go_on():
         wave = _Wave(delivery, go_on)
-        wave.run(delivery.postmen[:ready])
+        wave.run(ready)
         dealt += wave.decided
         if not wave.decided:
             break  # paused, held, or at the end of the pace
@@ -46,6 +47,7 @@ class _Sender:
     outcome: Outcome | None = None
     waits: bool = False
     busy: bool = True
+    was_tried: bool = False
     error: BaseException | None = None
 
 
@@ -60,8 +62,11 @@ class _Wave:
         self._queue = threading.Lock()
         self._turn = threading.Lock()
 
-    def run(self, postmen: Sequence[Postman]) -> None:
-        senders = self._senders = [_Sender(postman) for postman in postmen]
+    def run(self, ready: int) -> None:
+        """Carry letters over every connection, beginning with as many as letters are ready."""
+        senders = self._senders = [_Sender(postman) for postman in self.delivery.postmen]
+        for sender in senders[ready:]:
+            sender.busy = False
         if len(senders) == 1:
             found = [self._carry(senders[0])]
         else:
@@ -69,14 +74,17 @@ class _Wave:
                 found = [*pool.map(self._carry, senders)]
         unreachable = [error for error in found if error is not None]
         # A relay may take fewer connections at once than we offer: that is no trouble.
-        if len(unreachable) == len(senders):
+        if unreachable and len(unreachable) == sum(sender.was_tried for sender in senders):
             raise unreachable[0]
 
     def _carry(self, sender: _Sender) -> MailUnreachable | None:
         """Carry letters until there are none; what ended it early, if the relay did."""
         try:
-            sender.postman.ready()  # before the claim: without a relay nothing is begun
+            if not sender.busy:
+                self._wait_for_more(sender)
             while sender.busy:
+                sender.was_tried = True
+                sender.postman.ready()  # before the claim: without a relay nothing is begun
                 self._commit(sender, more=True)
                 while sender.claim is not None:
                     sender.outcome, trouble = self.delivery.attempt(sender.claim, sender.postman)

@@ -14,8 +14,9 @@ import jobs
 from jobs.clock import run_job
 from resonance_zoom import delivery, wave
 from resonance_zoom.errors import DatabaseLost
+from resonance_zoom.mail.replies import Accepted
 from resonance_zoom.service import Service
-from resonance_zoom.store import journal
+from resonance_zoom.store import erasure, journal
 from resonance_zoom.store.tables import letters, registrants
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
@@ -128,6 +129,75 @@ def test_while_one_letter_hangs_whoever_registers_then_gets_theirs_at_once(
     wave.send_ready(service.delivery)
     assert relay.accepted[-1] == "p0@example.org"
     assert states(service) == {"sent": PEOPLE + 1}
+
+
+def test_a_single_letter_that_hangs_keeps_nobody_waiting_who_registers_meanwhile(
+    service: Service, relay: Relay, zoom: SimulatedZoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began alone, over one connection; the others are opened for those who come."""
+    wave.send_ready(service.delivery)
+    relay.accepted.clear()
+    monkeypatch.setattr(wave, "LOOK_AGAIN_SECONDS", 0.01)
+    meeting = min(zoom.meetings.values(), key=lambda one: one.start_time)
+    zoom.register(meeting.id, email="alone@example.org", first_name="A")
+    assert run_job(service, jobs.job("sync_registrants")) is None
+    later = threading.Event()
+
+    def before(recipient: str) -> None:
+        if recipient == "later@example.org":
+            later.set()
+            return
+        zoom.register(meeting.id, email="later@example.org", first_name="L")
+        assert run_job(service, jobs.job("sync_registrants")) is None
+        assert later.wait(20)
+
+    relay.before = before
+    wave.send_ready(service.delivery)
+    assert relay.accepted == ["later@example.org", "alone@example.org"]
+
+
+def test_connections_that_nothing_needs_are_not_opened(service: Service, relay: Relay) -> None:
+    wave.send_ready(service.delivery)
+    with service.store.write() as connection:
+        connection.execute(update(letters).where(letters.c.id == 1).values(state="queued"))
+    opened: list[int] = []
+
+    class Counted(Line):
+        def ready(self) -> None:
+            opened.append(1)
+
+    service.delivery.postmen = [Counted(relay) for _ in range(4)]
+    assert wave.send_ready(service.delivery) == 1
+    assert opened == [1]
+
+
+def test_of_who_is_erased_while_their_letter_is_on_its_way_no_answer_is_kept(
+    service: Service, relay: Relay
+) -> None:
+    """Many mail servers name the recipient in their answer."""
+
+    class Names(Line):
+        def send(self, *, sender: str, recipient: str, message: bytes) -> Accepted:
+            said = super().send(sender=sender, recipient=recipient, message=message)
+            return Accepted(f"{said.reply} for {recipient}")
+
+    def before(recipient: str) -> None:
+        if recipient == "p7@example.org":
+            with service.store.write() as connection:
+                this = select(registrants).where(registrants.c.email == recipient)
+                erasure.forget(connection, connection.execute(this).one())
+
+    relay.before = before
+    ill, theirs = letter_of(service, "p7").id, letter_of(service, "p8").id
+    service.delivery.postmen = [Names(relay)]
+    wave.send_ready(service.delivery)
+    with service.store.read() as connection:
+        details = dict(
+            connection.execute(
+                select(letters.c.id, letters.c.detail).where(letters.c.id.in_((ill, theirs)))
+            ).all()
+        )
+    assert details == {ill: "", theirs: "250 OK for p8@example.org"}
 
 
 def test_a_clock_that_jumps_in_a_wave_ends_it_and_writes_nobody_off(
