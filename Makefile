@@ -14,6 +14,7 @@ help:
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
+	@echo "make soak N=20000  weeks of notifications and letters in minutes: memory and files stay as they are"
 	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
 	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
@@ -57,6 +58,10 @@ test: .venv/.dev
 .PHONY: kill
 kill: .venv/.dev
 	@$(BIN)/python -m tests.faults.kill --kills $(or $(N),500) --seed $(or $(SEED),1)
+
+.PHONY: soak
+soak: .venv/.dev
+	@$(BIN)/python -m tests.faults.soak --webhooks $(or $(N),20000)
 
 # One campaign again: .venv/bin/python -m tests.campaigns --seed 47
 .PHONY: campaigns mutants failures
