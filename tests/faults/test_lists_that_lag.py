@@ -205,3 +205,22 @@ def test_a_create_that_zoom_refused_is_repeated_by_the_next_run(
     assert run_job(service, jobs.job("create_meetings")) is not None
     run(service, "create_meetings")
     assert len(zoom.meetings) == 2
+
+
+def test_of_two_with_one_stamp_the_cancellation_holds_until_zooms_list_says_otherwise(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    zoom_calls: ZoomCalls,
+    clock: Clock,
+    mail_server: MailServer,
+) -> None:
+    who = zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    tell(zoom_calls, "cancelled", who)
+    tell(zoom_calls, "created", who)
+    run(service, "sync_registrants", "deliver_letters")
+    assert (alice(service).status, mail_server.to(ALICE)) == ("cancelled", [])
+    clock.move(minutes=16)  # older than any list may lag
+    run(service, "sync_registrants", "deliver_letters")
+    assert alice(service).status == "approved"
+    assert [one.kind for one in mail_server.to(ALICE)] == ["confirmation"]
