@@ -86,18 +86,17 @@ class Delivery:
         One that was claimed by a commit whose answer was lost was never begun, and is queued again,
         unless it is another clock's by now.
         """
+        if self._unbegun:
+            with self.store.write() as connection:
+                for turn in self._unbegun:
+                    for claim in turn.claims:
+                        outbox.give_back(
+                            connection, letter_id(claim), claimed_at=turn.at, attempt=attempt(claim)
+                        )
+            self._unbegun.clear()
         while self._unwritten:
             self._write_alone(self._unwritten[0])
             del self._unwritten[0]
-        if not self._unbegun:
-            return
-        with self.store.write() as connection:
-            for turn in self._unbegun:
-                for claim in turn.claims:
-                    outbox.give_back(
-                        connection, letter_id(claim), claimed_at=turn.at, ready_at=self.now()
-                    )
-        self._unbegun.clear()
 
     def _write_alone(self, outcome: Outcome) -> None:
         try:
@@ -221,8 +220,7 @@ class Delivery:
         return Outcome(claim, self.now(), state, shown(0, words), reason, ready_at)
 
     def _put_back(self, claim: Claim, error: MailDeferred | MailUnreachable) -> Outcome:
-        letter: Any = claim.letter
-        attempts, words = letter.attempts + 1, str(error)
+        attempts, words = attempt(claim), str(error)
         ready_at = outbox.retry_at(self.now(), attempts)
         if isinstance(error, MailUnreachable):
             # The relay's trouble is none of the letter's: it steps aside and is never given up.
@@ -243,18 +241,20 @@ class Delivery:
 
     def _write_trouble(self, connection: Connection, one: Outcome) -> None:
         letter, reason = letter_id(one.claim), one.reason or ""
+        said = {"reason": reason, "detail": one.words}
+        this = attempt(one.claim)
         if one.state == outbox.FAILED:
-            outbox.failed(connection, letter, reason=reason, detail=one.words)
-            lines = [_line(one, "letter.failed", journal.ERROR, reason=reason)]
+            moved = outbox.failed(connection, letter, **said, attempt=this)
+            line = _line(one, "letter.failed", journal.ERROR, reason=reason)
         elif one.ready_at is not None:
-            outbox.put_back(
-                connection, letter, ready_at=one.ready_at, reason=reason, detail=one.words
-            )
-            lines = [_line(one, "letter.deferred", journal.WARNING, again_at=one.ready_at)]
+            moved = outbox.put_back(connection, letter, ready_at=one.ready_at, **said, attempt=this)
+            line = _line(one, "letter.deferred", journal.WARNING, again_at=one.ready_at)
         else:
-            outbox.doubt(connection, letter, reason=reason, detail=one.words)
-            lines = [_line(one, "letter.in_doubt", journal.WARNING)]
-        journal.note_all(connection, lines)
+            moved = outbox.doubt(connection, letter, **said, attempt=this)
+            line = _line(one, "letter.in_doubt", journal.WARNING)
+        if not moved:
+            return  # written before, by a commit whose answer was lost; or another clock's by now
+        journal.note_all(connection, [line])
         if one.state == outbox.IN_DOUBT:
             settle_doubt(connection, self.campaign, one.claim.letter, self.now())
 
@@ -287,6 +287,12 @@ def letter_id(claim: Claim) -> int:
     """The id of the letter at hand."""
     letter: Any = claim.letter
     return int(letter.id)
+
+
+def attempt(claim: Claim) -> int:
+    """Which attempt at its letter a claim is; its rows are as they were before it."""
+    letter: Any = claim.letter
+    return int(letter.attempts) + 1
 
 
 def message_id(campaign: Campaign, claim: Claim) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 import jobs
 from jobs.clock import run_job
 from resonance_zoom import delivery, wave
-from resonance_zoom.errors import DatabaseLost
+from resonance_zoom.errors import DatabaseLost, MailInDoubt
 from resonance_zoom.mail.replies import Accepted
 from resonance_zoom.service import Service
 from resonance_zoom.store import erasure, journal
@@ -253,3 +253,33 @@ def test_a_clock_that_was_set_back_does_not_stop_a_wave_with_a_pace(
         clock.move(seconds=15)
         wave.send_ready(service.delivery)
     assert len(relay.accepted) - begun >= 8
+
+
+def test_a_doubt_that_was_written_by_a_lost_commit_is_settled_once(
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, breaks = service.store.write, [False, True]  # the claim, then the outcome
+
+    @contextmanager
+    def breaking() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+        if breaks and breaks.pop(0):
+            raise DatabaseLost("the answer was lost")
+
+    def before(_recipient: str) -> None:
+        relay.before = lambda _recipient: None
+        raise MailInDoubt("the answer was lost")
+
+    relay.before = before
+    service.delivery.postmen = [Line(relay)]
+    with monkeypatch.context() as patched:
+        patched.setattr(service.store, "write", breaking)
+        with pytest.raises(DatabaseLost):
+            wave.send_ready(service.delivery)
+    wave.send_ready(service.delivery)
+    assert states(service) == {"sent": PEOPLE}
+    with service.store.read() as connection:
+        settled = journal.journal.c.kind == "letter.doubt_settled"
+        lines = connection.scalars(select(journal.journal.c.message).where(settled)).all()
+    assert lines == ["confirmation: it goes once more under the same Message-ID"]
