@@ -97,7 +97,8 @@ screenshots: .venv/.dev
 # file itself is deselected by the marker `of_a_file`.
 ON_BOTH := tests/store tests/journeys tests/postgresql tests/test_jobs.py tests/test_registrations.py \
 	tests/test_letters_under_way.py tests/test_moves.py tests/test_acts.py tests/test_privacy.py \
-	tests/test_faults_of_time_and_order.py
+	tests/test_faults_of_time_and_order.py tests/test_wave.py tests/test_wave_in_trouble.py \
+	tests/faults/test_lists_that_lag.py tests/faults/test_many_at_once.py
 .PHONY: test-postgresql
 test-postgresql: .venv/.dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --database=postgresql $(ON_BOTH) $(ARGS)

@@ -1,18 +1,22 @@
 """Notifications that share a transaction have the effect that they would have one by one."""
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from resonance_zoom.service import Service
+from resonance_zoom.settings import Secret
 from resonance_zoom.store.tables import events, letters, registrants
 from resonance_zoom.web import webhooks
 from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.protocol import Verified
 from resonance_zoom.zoom.simulator import SimMeeting
-from tests.conftest import Clock
+from tests.conftest import WEBHOOK_SECRET, Clock
+from tests.faults.conftest import ZoomCalls
 
 STATUS = {"created": "approved", "cancelled": "cancelled"}
 
@@ -80,3 +84,20 @@ def test_two_people_of_whom_zoom_gives_no_number_are_two(
         "alice@example.org",
         "bob@example.org",
     ]
+
+
+def test_during_a_rotation_nobody_is_refused_and_the_log_says_which_secret_signed(
+    service: Service, zoom_calls: ZoomCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = "b-webhook-secret-of-32-characters"
+    service.settings = replace(
+        service.settings, zoom_webhook_secrets=(Secret(new), Secret(WEBHOOK_SECRET))
+    )
+    with capture_logs() as said:
+        before = [zoom_calls.register() for _ in range(20)]
+        monkeypatch.setattr("tests.faults.conftest.WEBHOOK_SECRET", new)
+        after = [zoom_calls.register() for _ in range(20)]
+    assert before + after == [200] * 40
+    words = [line["secret"] for line in said if line["event"] == "webhook signed"]
+    assert words == ["2 of 2"] * 20 + ["1 of 2"] * 20
+    assert len(rows(service, events)) == 40
