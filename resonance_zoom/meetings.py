@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from resonance_zoom import holds, notices
+from resonance_zoom import creating, holds, notices
 from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.comparison import (
     SECOND_THOUGHTS,
@@ -32,30 +32,38 @@ from resonance_zoom.errors import ZoomError, ZoomUnreachable
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import meetings
-from resonance_zoom.zoom.payloads import Meeting
+from resonance_zoom.zoom.payloads import Meeting, MeetingSummary
 
 CALLED_OFF = {"cancelled": True}
-CREATING = "creating"  # {focus group: since when there may be a meeting that no list shows yet}
-LISTS_LAG = timedelta(minutes=15)  # behind what was created, at most
 INTENDED, OPEN, MISSING, DUPLICATE = "intended", "open", "missing", "duplicate"
 
 
 def ensure(
-    store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
+    store: Store,
+    zoom: MeetingDesk,
+    campaign: Campaign,
+    group: FocusGroup,
+    now: datetime,
+    *,
+    listing: list[MeetingSummary] | None = None,
 ) -> Step:
     """Bring one group's meeting to what the file says; safe to kill at any point and to repeat.
+
+    `listing`: of the host's meetings, to see copies of this one in. A create looks at a newer one.
 
     The intent is committed before anything is created; Zoom knows no idempotency key, so a create
     whose answer was lost is looked for by its reference before it is ever tried again.
     """
     row = row_of(store, group.slug)
-    step, held = step_for(zoom, campaign, group, row, now)
+    if row is None or row.zoom_meeting_id is None:
+        listing = None
+    step, held = step_for(zoom, campaign, group, row, now, listing=listing)
     if step.action == "past" and row is None:
         return step
     if row is None:
         _intend(store, campaign, group, now)
     if step.action == "create":
-        if _may_be_there(store, group, now):
+        if creating.may_be_there(store, group.slug, now):
             return replace(step, action="wait")
         held = _create(store, zoom, campaign, group, now)
     if step.action in {"duplicate", "missing"}:
@@ -123,7 +131,7 @@ def settles_at(connection: Connection) -> datetime | None:
     """When the next edit of the file, or create in doubt, has stood long enough to be acted on."""
     edited = select(func.min(meetings.c.edited_at)).where(meetings.c.edit.is_not(None))
     first = connection.execute(edited).scalar()
-    moments = [since + LISTS_LAG for since in _creating(connection).values()]
+    moments = [since + creating.LISTS_LAG for since in creating.since(connection).values()]
     return min([*moments, *([first + SECOND_THOUGHTS] if first else [])], default=None)
 
 
@@ -215,47 +223,18 @@ def _create(
     store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
 ) -> Meeting:
     with store.write() as connection:
-        _note_create(connection, group.slug, now)
+        creating.note(connection, group.slug, now)
     try:
         return zoom.create_meeting(campaign.zoom_host, wanted(campaign, group))
     except ZoomError as error:
         if not (isinstance(error, ZoomUnreachable) and error.maybe_done):
             with store.write() as connection:
-                _note_create(connection, group.slug, None)
+                creating.note(connection, group.slug, None)
             raise
         found = with_reference(zoom.list_meetings(campaign.zoom_host), campaign.reference(group))
         if len(found) != 1:
             raise  # a later run lists again before it creates
         return zoom.get_meeting(found[0].id)
-
-
-def _creating(connection: Connection) -> dict[str, datetime]:
-    kept = journal.recall(connection, CREATING) or {}
-    return {slug: datetime.fromisoformat(since) for slug, since in kept.items()}
-
-
-def _note_create(connection: Connection, focus_group: str, since: datetime | None) -> None:
-    """Committed before a create is sent; None: it is known how it ended."""
-    others = {k: v for k, v in _creating(connection).items() if k != focus_group}
-    journal.remember(connection, CREATING, others | ({focus_group: since} if since else {}))
-
-
-def _may_be_there(store: Store, group: FocusGroup, now: datetime) -> bool:
-    """Whether an earlier create may have made the meeting, though Zoom's list does not show it yet.
-
-    We were killed before its answer came, or the answer was lost.
-    """
-    with store.write() as connection:
-        since = _creating(connection).get(group.slug)
-        if since is None or now >= since + LISTS_LAG:
-            return False
-        words = f"Zoom may have created it at {since:%H:%M} UTC and not list it yet;"
-        words += f" at {since + LISTS_LAG:%H:%M} it is created anew unless it is there"
-        acts_at, slug = since + LISTS_LAG, group.slug
-        journal.note(
-            connection, now, "meeting.create_waits", words, focus_group=slug, acts_at=acts_at
-        )
-    return True
 
 
 def _typed(changes: Mapping[str, Any], group: FocusGroup) -> dict[str, object]:
@@ -265,7 +244,7 @@ def _typed(changes: Mapping[str, Any], group: FocusGroup) -> dict[str, object]:
     return typed
 
 
-def _problem(held: Meeting, refused: Collection[str]) -> str | None:
+def _problem(held: Meeting, refused: Collection[str], copies: Collection[int]) -> str | None:
     """What somebody must see to, None when the meeting is as it should be."""
     if not held.registration_url:
         return (
@@ -276,6 +255,11 @@ def _problem(held: Meeting, refused: Collection[str]) -> str | None:
         return (
             f"Zoom accepted but did not apply {', '.join(refused)}: look at the host's and the"
             " account's settings on zoom.us, they may lock it"
+        )
+    if copies:
+        return (
+            f"meeting {held.id} was copied on Zoom: {', '.join(map(str, copies))}. Whoever"
+            " registers there is not known here; delete the copy on zoom.us"
         )
     return None
 
@@ -318,9 +302,11 @@ def _save(
     patched: bool,
 ) -> None:
     start = held.start_time or group.start
-    problem = _problem(held, refused)
+    problem = _problem(held, refused, step.copies or ())
     with store.write() as connection:
-        row = connection.execute(select(meetings).where(meetings.c.focus_group == group.slug)).one()
+        row: Any = row_in(connection, group.slug)
+        if step.action == "keep" and step.copies is None:
+            problem = problem or row.problem  # Zoom's list could not be read this time
         moved = row.start_at is not None and row.start_at != start
         edit = dict(step.waits) or None
         if edit and edit != row.edit:
@@ -351,8 +337,8 @@ def _save(
                 dial_in=[[line.number, line.country] for line in held.dial_in],
             )
         )
-        if group.slug in _creating(connection):
-            _note_create(connection, group.slug, None)
+        if group.slug in creating.since(connection):
+            creating.note(connection, group.slug, None)
         told = _tell_of_move(connection, row, now, patched=patched) if moved else 0
         if step.action == "adopt":
             # A new database: who registered before it may have had letters from an older one.
