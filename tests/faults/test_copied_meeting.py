@@ -12,7 +12,6 @@ from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from tests.conftest import Clock
 from tests.mail_server import MailServer
 
-
 ALL = true()
 
 
