@@ -54,3 +54,24 @@ def test_when_the_move_is_taken_back_who_was_told_the_new_date_is_told_the_old_o
     assert letter.kind == "moved"
     assert "vendredi 12 février 2021" in letter.text
     assert "mardi 9 février 2021" in letter.text
+
+
+def test_a_letter_that_may_have_arrived_before_a_move_comes_under_another_id_after_it(
+    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
+) -> None:
+    """A mail program that has seen the id would hide the new date."""
+    run(service, "create_meetings")
+    meeting = min(zoom.meetings.values(), key=lambda one: one.start_time)
+    zoom.register(meeting.id, email=BOB, first_name="Bob")
+    # The first may have been accepted; the second try is put off.
+    mail_server.answers["DATA"] = ["beg your pardon?", "451 4.7.1 later"]
+    run(service, "sync_registrants", "deliver_letters")
+    ((state, before),) = [(row.state, row.message_id) for row in rows(service, letters)]
+    assert (state, mail_server.to(BOB)) == ("queued", [])
+    zoom.edit_meeting(meeting.id, start_time=meeting.start_time.replace(day=12))
+    run(service, "create_meetings")
+    clock.move(minutes=11)
+    run(service, "deliver_letters")
+    (letter,) = mail_server.to(BOB)
+    assert "vendredi 12 février 2021" in letter.text
+    assert letter.message["Message-ID"] not in {None, before}
