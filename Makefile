@@ -14,6 +14,7 @@ help:
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
+	@echo "make soak N=20000  weeks of notifications and letters in minutes: memory and files stay as they are"
 	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
 	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
@@ -58,6 +59,10 @@ test: .venv/.dev
 kill: .venv/.dev
 	@$(BIN)/python -m tests.faults.kill --kills $(or $(N),500) --seed $(or $(SEED),1)
 
+.PHONY: soak
+soak: .venv/.dev
+	@$(BIN)/python -m tests.faults.soak --webhooks $(or $(N),20000)
+
 # One campaign again: .venv/bin/python -m tests.campaigns --seed 47
 .PHONY: campaigns mutants failures
 campaigns: .venv/.dev
@@ -92,7 +97,8 @@ screenshots: .venv/.dev
 # file itself is deselected by the marker `of_a_file`.
 ON_BOTH := tests/store tests/journeys tests/postgresql tests/test_jobs.py tests/test_registrations.py \
 	tests/test_letters_under_way.py tests/test_moves.py tests/test_acts.py tests/test_privacy.py \
-	tests/test_faults_of_time_and_order.py
+	tests/test_faults_of_time_and_order.py tests/test_wave.py tests/test_wave_in_trouble.py \
+	tests/faults/test_lists_that_lag.py tests/faults/test_many_at_once.py
 .PHONY: test-postgresql
 test-postgresql: .venv/.dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --database=postgresql $(ON_BOTH) $(ARGS)

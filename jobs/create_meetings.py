@@ -1,11 +1,13 @@
 """Every focus group has its meeting on Zoom, as the campaign file says."""
 
 from collections import Counter
+from contextlib import suppress
 
 from resonance_zoom import meetings
 from resonance_zoom.errors import ZoomError
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
+from resonance_zoom.zoom.payloads import MeetingSummary
 
 
 def run(service: Service) -> str:
@@ -24,12 +26,18 @@ def run(service: Service) -> str:
         ):
             done["called off"] += 1
             service.wake("deliver_letters")
+    listing = _listing(service) if any(row.zoom_meeting_id for row in known) else None
     for group in wanted:
         if service.stopping():
             break
         try:
             step = meetings.ensure(
-                service.store, service.zoom, service.campaign, group, service.now()
+                service.store,
+                service.zoom,
+                service.campaign,
+                group,
+                service.now(),
+                listing=listing,
             )
         except ZoomError as error:
             trouble = error
@@ -50,3 +58,10 @@ def run(service: Service) -> str:
     if trouble is not None:
         raise trouble
     return ", ".join(f"{count} {action}" for action, count in sorted(done.items()))
+
+
+def _listing(service: Service) -> list[MeetingSummary] | None:
+    """The host's meetings; None when they cannot be had: nothing else waits for them."""
+    with suppress(ZoomError):
+        return service.zoom.list_meetings(service.campaign.zoom_host)
+    return None

@@ -18,7 +18,9 @@ def run(service: Service) -> str:
     if reason := _hindrance(service):
         return reason
     try:
-        sent = wave.send_ready(service.delivery, lambda: not service.stopping())
+        sent = wave.send_ready(
+            service.delivery, lambda: not (service.stopping() or service.guard.jumped())
+        )
     except MailUnreachable as error:
         _relay_is_down(service, error)
         raise

@@ -29,6 +29,8 @@ def run(service: Service) -> str:
         if waves[row.focus_group]:
             with suppress(ZoomError):  # it is in the journal; the wave goes all the same, see above
                 sync_registrants.sweep(service, row)
+            if service.guard.jumped():  # Zoom may have been waited for
+                return "the clock has jumped"
         with service.store.write() as connection:
             reminders.looked(connection, row, waves[row.focus_group])
             owed.update(reminders.owe_due(connection, service.campaign, row, service.now()))

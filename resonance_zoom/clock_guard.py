@@ -76,11 +76,18 @@ class ClockGuard:
                 journal.alive(connection, now)
             return doubt
 
+    def jumped(self) -> bool:
+        """Whether the clock has jumped since the last `check`, which will say so. Reads no row."""
+        return abs(self._jump(self.now())) > TOLERANCE
+
+    def _jump(self, now: datetime) -> timedelta:
+        return (now - self._wall) - timedelta(seconds=self.monotonic() - self._steady)
+
     def _doubt(self, connection: Connection, now: datetime) -> str | None:
         last = journal.last_alive(connection)
         if last is not None and now < last - TOLERANCE:
             return f"the clock says {now:%Y-%m-%d %H:%M} UTC, before what was done at {last:%H:%M}"
-        jump = (now - self._wall) - timedelta(seconds=self.monotonic() - self._steady)
+        jump = self._jump(now)
         if abs(jump) > TOLERANCE:
             return f"the clock jumped by {jump.total_seconds():.0f} seconds"
         return None

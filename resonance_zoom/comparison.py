@@ -112,8 +112,9 @@ def differences(
 class Step:
     """What would be done for one group, or was.
 
-    `action`: create, adopt, change, keep, past, missing or duplicate. `asks_again`: what Zoom
-    refused is due to be asked for once more. `waits`: fields that the file has changed too lately.
+    `action`: create, wait (for a list that may lag), adopt, change, keep, past, missing, duplicate.
+    `asks_again`: what Zoom refused is due to be asked for once more. `waits`: fields that the file
+    has changed too lately. `copies`: other meetings that carry our reference, None: not looked for.
     """
 
     focus_group: str
@@ -123,6 +124,7 @@ class Step:
     problem: str | None = None
     asks_again: bool = False
     waits: Mapping[str, Any] = field(default_factory=dict)
+    copies: tuple[int, ...] | None = None
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -189,6 +191,9 @@ def step_for(
             (known.refused or ()) if known else (),
         ),
         asks_again=bool(known) and (known.patched_at or known.intended_at) <= now - ASK_AGAIN,
+        copies=None
+        if known is None or listing is None
+        else _copies(listing, campaign, group, held),
     )
     if group.start <= now:
         return replace(step, action="past"), held
@@ -204,6 +209,14 @@ def _unsettled(step: Step, row: Any, now: datetime) -> dict[str, Any]:
     edit = {name: value for name, value in step.changes.items() if name in MOVES}
     settled = row.edit == edit and row.edited_at <= now - SECOND_THOUGHTS
     return {} if settled else edit
+
+
+def _copies(
+    listing: list[MeetingSummary], campaign: Campaign, group: FocusGroup, held: Meeting
+) -> tuple[int, ...]:
+    """Zoom's page offers to duplicate a meeting, and our reference goes along."""
+    found = with_reference(listing, campaign.reference(group))
+    return tuple(summary.id for summary in found if summary.id != held.id)
 
 
 def with_reference(listing: list[MeetingSummary], reference: str) -> list[MeetingSummary]:

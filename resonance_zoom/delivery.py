@@ -7,10 +7,11 @@ and what they share, are `wave`'s.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from resonance_zoom import holds, pace
@@ -25,14 +26,16 @@ from resonance_zoom.errors import (
 )
 from resonance_zoom.mail.message import message_id as derived_message_id
 from resonance_zoom.mail.postman import Postman
+from resonance_zoom.mail.replies import shown
 from resonance_zoom.reminders import Drop, Wait, verdict, why_late
-from resonance_zoom.store import claims, journal, outbox
+from resonance_zoom.store import claims, journal, outbox, people
 from resonance_zoom.store.claims import Claim
 from resonance_zoom.store.engine import Store
 
 MAX_ATTEMPTS = 12
 STEP_ASIDE = timedelta(minutes=10)
 MOST_DECISIONS = 500  # in one transaction: others want to write too
+log = structlog.get_logger("delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one transaction did: letters claimed, and how many were decided about in all."""
+    """What one transaction did: letters claimed `at`, and how many were decided about in all."""
 
     claims: Sequence[Claim] = ()
     decided: int = 0
+    at: datetime | None = None
 
 
 class Delivery:
@@ -73,29 +77,43 @@ class Delivery:
         self.postmen = postmen
         self.now = now
         self._unwritten: list[Outcome] = []
-        self._unsettled = False  # a transaction of ours failed, or may have
+        self._unbegun: list[Turn] = []  # of transactions that failed, or may have
 
     def settle(self) -> None:
         """Write what became of letters while the database was busy.
 
         Otherwise a letter that was accepted would stand in `sending`, and go again after a restart.
-        One that was claimed by a commit whose answer was lost was never begun, and is queued again.
+        One that was claimed by a commit whose answer was lost was never begun, and is queued again,
+        unless it is another clock's by now.
         """
-        if not self._unsettled:
-            return
-        self.turn([*self._unwritten], wanted=0)
-        self._unwritten.clear()
-        with self.store.write() as connection:
-            for letter in outbox.found_sending(connection):
-                outbox.put_back(
-                    connection, int(letter.id), ready_at=self.now(), reason="error", detail=""
-                )
-        self._unsettled = False
+        if self._unbegun:
+            with self.store.write() as connection:
+                for turn in self._unbegun:
+                    for claim in turn.claims:
+                        outbox.give_back(
+                            connection, letter_id(claim), claimed_at=turn.at, attempt=attempt(claim)
+                        )
+            self._unbegun.clear()
+        while self._unwritten:
+            self._write_alone(self._unwritten[0])
+            del self._unwritten[0]
+
+    def _write_alone(self, outcome: Outcome) -> None:
+        try:
+            self.turn([outcome], wanted=0)
+        except ResonanceError:
+            raise
+        except Exception:
+            # Otherwise it would be tried for ever, before every letter, and none would leave.
+            log.exception(
+                "what became of a letter cannot be written", letter=letter_id(outcome.claim)
+            )
+            with self.store.write() as connection:
+                outbox.doubt(connection, letter_id(outcome.claim), reason="error", detail="")
 
     def keep(self, outcome: Outcome) -> None:
         """An outcome that could not be written: it will be by the next `settle`."""
         self._unwritten.append(outcome)
-        self._unsettled = True
 
     def ready(self) -> int:
         """How many letters could leave now; no more are counted than there are connections."""
@@ -104,13 +122,16 @@ class Delivery:
 
     def turn(self, outcomes: Sequence[Outcome], *, wanted: int) -> Turn:
         """One transaction: write what became of letters, and claim the next `wanted`."""
+        turn = Turn()
         try:
             with self.store.write() as connection:
                 self._write(connection, outcomes)
-                return self._claim(connection, wanted) if wanted else Turn()
+                if wanted:
+                    turn = self._claim(connection, wanted)
         except ResonanceError:
-            self._unsettled = True
+            self._unbegun.append(turn)
             raise
+        return turn
 
     def _claim(self, connection: Connection, wanted: int) -> Turn:
         now = self.now()
@@ -132,7 +153,7 @@ class Delivery:
             claims.begin(connection, going, now=now, message_ids=ids)
             taken += going
         pace.spend(connection, self.campaign, len(taken), now)
-        return Turn(taken, decided)
+        return Turn(taken, decided, now)
 
     def _still_goes(self, connection: Connection, claim: Claim, now: datetime) -> bool:
         """The last look; a letter that does not go, or not now, is told so."""
@@ -197,11 +218,11 @@ class Delivery:
         reason: str | None = None,
         ready_at: datetime | None = None,
     ) -> Outcome:
-        return Outcome(claim, self.now(), state, words, reason, ready_at)
+        # Whatever was said, by whomever: a row and a line of the journal must be able to hold it.
+        return Outcome(claim, self.now(), state, shown(0, words), reason, ready_at)
 
     def _put_back(self, claim: Claim, error: MailDeferred | MailUnreachable) -> Outcome:
-        letter: Any = claim.letter
-        attempts, words = letter.attempts + 1, str(error)
+        attempts, words = attempt(claim), str(error)
         ready_at = outbox.retry_at(self.now(), attempts)
         if isinstance(error, MailUnreachable):
             # The relay's trouble is none of the letter's: it steps aside and is never given up.
@@ -212,6 +233,7 @@ class Delivery:
         return self._became(claim, outbox.QUEUED, words, "deferred", ready_at)
 
     def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        outcomes = _without_the_erased(connection, outcomes)
         sent = [one for one in outcomes if one.state == outbox.SENT]
         claims.sent(connection, [(letter_id(one.claim), one.at, one.words) for one in sent])
         journal.note_all(connection, [_line(one, "letter.sent") for one in sent])
@@ -221,20 +243,32 @@ class Delivery:
 
     def _write_trouble(self, connection: Connection, one: Outcome) -> None:
         letter, reason = letter_id(one.claim), one.reason or ""
+        said = {"reason": reason, "detail": one.words}
+        this = attempt(one.claim)
         if one.state == outbox.FAILED:
-            outbox.failed(connection, letter, reason=reason, detail=one.words)
-            lines = [_line(one, "letter.failed", journal.ERROR, reason=reason)]
+            moved = outbox.failed(connection, letter, **said, attempt=this)
+            line = _line(one, "letter.failed", journal.ERROR, reason=reason)
         elif one.ready_at is not None:
-            outbox.put_back(
-                connection, letter, ready_at=one.ready_at, reason=reason, detail=one.words
-            )
-            lines = [_line(one, "letter.deferred", journal.WARNING, again_at=one.ready_at)]
+            moved = outbox.put_back(connection, letter, ready_at=one.ready_at, **said, attempt=this)
+            line = _line(one, "letter.deferred", journal.WARNING, again_at=one.ready_at)
         else:
-            outbox.doubt(connection, letter, reason=reason, detail=one.words)
-            lines = [_line(one, "letter.in_doubt", journal.WARNING)]
-        journal.note_all(connection, lines)
+            moved = outbox.doubt(connection, letter, **said, attempt=this)
+            line = _line(one, "letter.in_doubt", journal.WARNING)
+        if not moved:
+            return  # written before, by a commit whose answer was lost; or another clock's by now
+        journal.note_all(connection, [line])
         if one.state == outbox.IN_DOUBT:
             settle_doubt(connection, self.campaign, one.claim.letter, self.now())
+
+
+def _without_the_erased(connection: Connection, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Whoever was erased while their letter was on its way: nothing that may name them is kept."""
+    persons: list[Any] = [one.claim.registrant for one in outcomes]
+    erased = people.erased(connection, [person.id for person in persons])
+    return [
+        replace(one, words="") if person.id in erased else one
+        for one, person in zip(outcomes, persons, strict=True)
+    ]
 
 
 def _line(one: Outcome, kind: str, level: str = journal.INFO, **data: Any) -> dict[str, Any]:
@@ -259,14 +293,22 @@ def letter_id(claim: Claim) -> int:
     return int(letter.id)
 
 
+def attempt(claim: Claim) -> int:
+    """Which attempt at its letter a claim is; its rows are as they were before it."""
+    letter: Any = claim.letter
+    return int(letter.attempts) + 1
+
+
 def message_id(campaign: Campaign, claim: Claim) -> str:
     """The Message-ID of a letter: of its key, so that every attempt carries the same.
 
-    The link is part of it. Mail programs hide what comes under an id that they have seen: someone
-    whose earlier registration was forgotten (erased, or before a restore) must see the new link.
+    Link and start are part of it. Mail programs hide what comes under an id that they have seen:
+    someone whose earlier registration was forgotten (erased, or before a restore) must see the new
+    link, and whoever may have got a letter before a move, the new date.
     """
     letter: Any = claim.letter
     person: Any = claim.registrant
+    meeting: Any = claim.meeting
     return derived_message_id(
         campaign.slug,
         letter.focus_group,
@@ -274,6 +316,7 @@ def message_id(campaign: Campaign, claim: Claim) -> str:
         letter.kind,
         letter.occasion,
         person.join_url or "",
+        outbox.occasion_of(meeting.start_at),
         domain=campaign.organiser.email.rpartition("@")[2],
     )
 

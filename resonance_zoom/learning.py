@@ -47,11 +47,16 @@ class Told(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an event changed: nothing new, or a person's status and whether a letter is owed."""
+    """What an event changed: nothing new, or a person's status and whether a letter is owed.
+
+    `unclear`: another registration of somebody who holds a place. Either nobody told that they had
+    left, and the link that they have is dead, or Zoom holds both: only its lists can say.
+    """
 
     new: bool
     changed: bool = False
     owed: bool = False
+    unclear: bool = False
 
 
 _NOTHING_NEW = Outcome(new=False)
@@ -133,6 +138,18 @@ class _Item:
         was = self.before.status if self.before else None
         again = self.before is not None and self.before.episode != self.state.episode  # type: ignore[union-attr]
         return was != self.state.status or again  # type: ignore[union-attr]
+
+    @property
+    def unclear(self) -> bool:
+        before, state = self.before, self.state
+        return (
+            before is not None
+            and state is not None
+            and not self.changed
+            and state.status in ACTIVE
+            and bool(before.join_url)
+            and before.join_url != state.join_url
+        )
 
 
 @dataclass(slots=True)
@@ -292,7 +309,9 @@ class _Lesson:
 
     def outcomes(self) -> list[Outcome]:
         return [
-            Outcome(new=True, changed=item.changed, owed=item.owed) if item.new else _NOTHING_NEW
+            Outcome(new=True, changed=item.changed, owed=item.owed, unclear=item.unclear)
+            if item.new
+            else _NOTHING_NEW
             for item in self.items
         ]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from resonance_zoom import holds, notices
+from resonance_zoom import creating, holds, notices
 from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.comparison import (
     SECOND_THOUGHTS,
@@ -28,32 +28,44 @@ from resonance_zoom.comparison import (
     wanted,
     with_reference,
 )
-from resonance_zoom.errors import ZoomUnreachable
+from resonance_zoom.errors import ZoomError, ZoomUnreachable
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import meetings
-from resonance_zoom.zoom.payloads import Meeting
+from resonance_zoom.zoom.payloads import Meeting, MeetingSummary
 
 CALLED_OFF = {"cancelled": True}
 INTENDED, OPEN, MISSING, DUPLICATE = "intended", "open", "missing", "duplicate"
 
 
 def ensure(
-    store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
+    store: Store,
+    zoom: MeetingDesk,
+    campaign: Campaign,
+    group: FocusGroup,
+    now: datetime,
+    *,
+    listing: list[MeetingSummary] | None = None,
 ) -> Step:
     """Bring one group's meeting to what the file says; safe to kill at any point and to repeat.
+
+    `listing`: of the host's meetings, to see copies of this one in. A create looks at a newer one.
 
     The intent is committed before anything is created; Zoom knows no idempotency key, so a create
     whose answer was lost is looked for by its reference before it is ever tried again.
     """
     row = row_of(store, group.slug)
-    step, held = step_for(zoom, campaign, group, row, now)
+    if row is None or row.zoom_meeting_id is None:
+        listing = None
+    step, held = step_for(zoom, campaign, group, row, now, listing=listing)
     if step.action == "past" and row is None:
         return step
     if row is None:
         _intend(store, campaign, group, now)
     if step.action == "create":
-        held = _create(zoom, campaign, group)
+        if creating.may_be_there(store, group.slug, now):
+            return replace(step, action="wait")
+        held = _create(store, zoom, campaign, group, now)
     if step.action in {"duplicate", "missing"}:
         _tell_trouble(store, step, now)
         return step
@@ -116,10 +128,11 @@ def call_off(store: Store, row: Any, now: datetime) -> bool:
 
 
 def settles_at(connection: Connection) -> datetime | None:
-    """When the next edit of the file has stood for long enough to be acted on."""
+    """When the next edit of the file, or create in doubt, has stood long enough to be acted on."""
     edited = select(func.min(meetings.c.edited_at)).where(meetings.c.edit.is_not(None))
     first = connection.execute(edited).scalar()
-    return first + SECOND_THOUGHTS if first else None
+    moments = [since + creating.LISTS_LAG for since in creating.since(connection).values()]
+    return min([*moments, *([first + SECOND_THOUGHTS] if first else [])], default=None)
 
 
 def _note_edit(
@@ -206,15 +219,21 @@ def _intend(store: Store, campaign: Campaign, group: FocusGroup, now: datetime) 
         )
 
 
-def _create(zoom: MeetingDesk, campaign: Campaign, group: FocusGroup) -> Meeting:
+def _create(
+    store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
+) -> Meeting:
+    with store.write() as connection:
+        creating.note(connection, group.slug, now)
     try:
         return zoom.create_meeting(campaign.zoom_host, wanted(campaign, group))
-    except ZoomUnreachable as error:
-        if not error.maybe_done:
+    except ZoomError as error:
+        if not (isinstance(error, ZoomUnreachable) and error.maybe_done):
+            with store.write() as connection:
+                creating.note(connection, group.slug, None)
             raise
         found = with_reference(zoom.list_meetings(campaign.zoom_host), campaign.reference(group))
         if len(found) != 1:
-            raise  # the next run lists again before it creates
+            raise  # a later run lists again before it creates
         return zoom.get_meeting(found[0].id)
 
 
@@ -225,7 +244,7 @@ def _typed(changes: Mapping[str, Any], group: FocusGroup) -> dict[str, object]:
     return typed
 
 
-def _problem(held: Meeting, refused: Collection[str]) -> str | None:
+def _problem(held: Meeting, refused: Collection[str], copies: Collection[int]) -> str | None:
     """What somebody must see to, None when the meeting is as it should be."""
     if not held.registration_url:
         return (
@@ -236,6 +255,11 @@ def _problem(held: Meeting, refused: Collection[str]) -> str | None:
         return (
             f"Zoom accepted but did not apply {', '.join(refused)}: look at the host's and the"
             " account's settings on zoom.us, they may lock it"
+        )
+    if copies:
+        return (
+            f"meeting {held.id} was copied on Zoom: {', '.join(map(str, copies))}. Whoever"
+            " registers there is not known here; delete the copy on zoom.us"
         )
     return None
 
@@ -278,9 +302,11 @@ def _save(
     patched: bool,
 ) -> None:
     start = held.start_time or group.start
-    problem = _problem(held, refused)
+    problem = _problem(held, refused, step.copies or ())
     with store.write() as connection:
-        row = connection.execute(select(meetings).where(meetings.c.focus_group == group.slug)).one()
+        row: Any = row_in(connection, group.slug)
+        if step.action == "keep" and step.copies is None:
+            problem = problem or row.problem  # Zoom's list could not be read this time
         moved = row.start_at is not None and row.start_at != start
         edit = dict(step.waits) or None
         if edit and edit != row.edit:
@@ -311,6 +337,8 @@ def _save(
                 dial_in=[[line.number, line.country] for line in held.dial_in],
             )
         )
+        if group.slug in creating.since(connection):
+            creating.note(connection, group.slug, None)
         told = _tell_of_move(connection, row, now, patched=patched) if moved else 0
         if step.action == "adopt":
             # A new database: who registered before it may have had letters from an older one.

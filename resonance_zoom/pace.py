@@ -1,7 +1,7 @@
 """Keeps to the pace that a relay allows: so many letters a minute, also over a restart.
 
 A bucket that fills as time goes by: a wave spends from it, and never more than a quarter of a
-minute's letters at once.
+minute's letters (and one) at once.
 """
 
 import math
@@ -39,9 +39,12 @@ def lasts(campaign: Campaign, letters: int) -> timedelta | None:
 
 
 def _filled(connection: Connection, a_minute: int, now: datetime) -> float:
-    most = max(1.0, a_minute * FULL_AFTER.total_seconds() / 60)
+    # One more than runs in between two looks: what is left of a letter must not spill over.
+    most = a_minute * FULL_AFTER.total_seconds() / 60 + 1
     kept = journal.recall(connection, BUCKET)
     if kept is None:
         return most
-    passed = max(0.0, (now - datetime.fromisoformat(kept["at"])).total_seconds())
+    passed = (now - datetime.fromisoformat(kept["at"])).total_seconds()
+    if passed < 0:
+        return most  # the clock was set back: nobody knows how much time went by
     return min(most, float(kept["letters"]) + passed * a_minute / 60)

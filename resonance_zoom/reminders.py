@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from resonance_zoom import pace
 from resonance_zoom.campaign import CANCELLED, CONFIRMATION, WITHDRAWN, Campaign, Due
-from resonance_zoom.store import journal, outbox
+from resonance_zoom.store import claims, journal, outbox
 from resonance_zoom.store.claims import Claim
 
 IN_GOOD_TIME = timedelta(hours=2)  # before the meeting, by when a wave should have ended
@@ -103,7 +103,8 @@ def _tell_of_wave(
     now: datetime,
 ) -> None:
     """Before a wave begins: when it will have ended, and whether that is in good time."""
-    takes = pace.lasts(campaign, figures["letters"])
+    # All that is ready leaves before the last of these: other groups' waves, what had to wait.
+    takes = pace.lasts(campaign, claims.count_ready(connection, now))
     if takes is None:
         journal.note(connection, now, "letters.owed", words, **figures)
         return

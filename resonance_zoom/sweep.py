@@ -53,6 +53,8 @@ class Sweep:
     withheld: int = 0
     owed: int = 0
     seen: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)  # of all registrations that were listed
+    newer: dict[str, Registrant] = field(default_factory=dict)  # than the one that we know of
 
     def sentence(self) -> str:
         """What it did, for staff."""
@@ -115,12 +117,15 @@ def _page_came(
     found.listed += len(page)
     found.seen |= fresh.keys()
     ids = {listed.id for listed in page}
+    found.ids |= ids
     back = [row.id for row in known.values() if row.absent_since is not None]
     people.mark_absent(connection, back, None)
     told: list[Told] = []
     for folded, registrant in fresh.items():
         row = known.get((group, folded))
         listed = registrant if registrant.status == status else replace(registrant, status=status)
+        if row is not None and _may_have_left(listed, row):
+            found.newer[folded] = listed
         told += _news(listed, row, ids, meeting, began)
     for news, outcome in zip(told, learn(connection, told, campaign, now), strict=True):
         if news.event.event == LISTED:
@@ -158,6 +163,8 @@ def _news(
 def _listed_ts(listed: Registrant, row: Any | None, began: datetime) -> int | None:
     """The stamp under which a listing's line is news, None when it is none (or may be lagging)."""
     if row is not None and row.status == listed.status:
+        if _lags(listed, row, began):
+            return None
         same = (row.join_url == listed.join_url or not listed.join_url) and (
             row.first_name,
             row.last_name,
@@ -172,6 +179,48 @@ def _listed_ts(listed: Registrant, row: Any | None, began: datetime) -> int | No
     if listed.status in ACTIVE and created and created > row.decided_ts:
         return created
     return milliseconds(began) if row.decided_ts < milliseconds(began - SETTLED) else None
+
+
+def _lags(listed: Registrant, row: Any, began: datetime) -> bool:
+    """Whether a list may still show the registration before the one that we were told of.
+
+    Its link no longer works: it must not take the place of the new one.
+    """
+    return (
+        listed.create_time is not None
+        and listed.create_time < row.registered_at - SAME_MOMENT
+        and row.decided_ts >= milliseconds(began - SETTLED)
+    )
+
+
+def _may_have_left(listed: Registrant, row: Any) -> bool:
+    """Whether a list shows a later registration than our first, though nobody told of a loss."""
+    return (
+        {listed.status, row.status} <= set(ACTIVE)
+        and listed.create_time is not None
+        and listed.create_time > row.registered_at + SAME_MOMENT
+        and milliseconds(listed.create_time) <= row.decided_ts
+    )
+
+
+def _left_between(connection: Connection, found: Sweep, meeting: Any) -> Iterator[Told]:
+    """The loss that nobody told of, of those whose new registration was told.
+
+    Their earlier one is in no list any more; of two that Zoom holds side by side it would be.
+    """
+    group = meeting.focus_group
+    persons = [(group, folded) for folded in found.newer]
+    known = people.known(connection, persons)
+    for person, events in people.histories(connection, persons).items():
+        listed, row = found.newer[person[1]], known.get(person)
+        if row is None:
+            continue  # erased in the meantime
+        began = milliseconds(listed.create_time) if listed.create_time else 0
+        before = [event for event in events if event.event_ts < began and event.status in ACTIVE]
+        still_there = any(event.registrant_id in found.ids - {listed.id} for event in before)
+        links = {event.join_url for event in before if event.join_url}
+        if links and listed.join_url not in links and not still_there:
+            yield _unlisted(row, began - 1, meeting)
 
 
 def _registered_anew(listed: Registrant, row: Any, ids: Collection[str]) -> bool:
@@ -213,6 +262,10 @@ def _conclude(
     *,
     gone_is_agreed: bool,
 ) -> None:
+    between = [*_left_between(connection, found, meeting)]
+    for outcome in learn(connection, between, campaign, began):
+        found.repaired += outcome.changed
+        found.owed += outcome.owed
     active = people.active_addresses(connection, meeting.focus_group)
     unseen = [number for number, folded in active if folded not in found.seen]
     settled = milliseconds(began - SETTLED)

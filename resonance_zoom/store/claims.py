@@ -87,6 +87,7 @@ _BEGIN = (
     .values(
         state=SENDING,
         claimed_at=_NOW,
+        start_at=bindparam("its_start", type_=UtcDateTime()),
         message_id=bindparam("its_message_id"),
         attempts=letters.c.attempts + 1,
         reason=None,
@@ -100,7 +101,7 @@ _SENT = (
 )
 
 
-def count_ready(connection: Connection, now: datetime, *, most: int) -> int:
+def count_ready(connection: Connection, now: datetime, *, most: int = 1_000_000) -> int:
     """How many letters could leave now, counted up to `most`."""
     return int(connection.execute(_COUNT, {"now": now, "most": most}).scalar_one())
 
@@ -173,9 +174,17 @@ def last_told_start(registrant: Any) -> Select[datetime]:
 def begin(
     connection: Connection, claims: Sequence[Claim], *, now: datetime, message_ids: Sequence[str]
 ) -> None:
-    """queued → sending, before the first byte of any of them."""
+    """queued → sending, before the first byte of any of them.
+
+    A confirmation may have waited over a move: the start is the one of which it is about to speak.
+    """
     rows = [
-        {"letter": claim.letter.id, "now": now, "its_message_id": message_id}
+        {
+            "letter": claim.letter.id,
+            "now": now,
+            "its_start": claim.meeting.start_at,
+            "its_message_id": message_id,
+        }
         for claim, message_id in zip(claims, message_ids, strict=True)
     ]
     update_many(connection, _BEGIN, rows)

@@ -205,23 +205,48 @@ def occasion_of(start_at: datetime) -> str:
     return start_at.strftime("%Y-%m-%dT%H:%MZ")
 
 
-def failed(connection: Connection, letter: int, *, reason: str, detail: str) -> bool:
-    """sending → failed: it would be refused again."""
-    return _move(connection, letter, SENDING, state=FAILED, reason=reason, detail=detail)
+def failed(
+    connection: Connection, letter: int, *, reason: str, detail: str, attempt: int | None = None
+) -> bool:
+    """sending → failed: it would be refused again. `attempt`: only if this is still the one."""
+    which = _of(attempt)
+    return _move(connection, letter, SENDING, *which, state=FAILED, reason=reason, detail=detail)
 
 
 def put_back(
-    connection: Connection, letter: int, *, ready_at: datetime, reason: str, detail: str
+    connection: Connection,
+    letter: int,
+    *,
+    ready_at: datetime,
+    reason: str,
+    detail: str,
+    attempt: int | None = None,
 ) -> bool:
-    """sending → queued: nothing left, try again at `ready_at`."""
+    """sending → queued: nothing left, try again at `ready_at`. `attempt` as of `failed`."""
+    values = {"state": QUEUED, "ready_at": ready_at, "reason": reason, "detail": detail}
+    return _move(connection, letter, SENDING, *_of(attempt), **values)
+
+
+def give_back(
+    connection: Connection, letter: int, *, claimed_at: datetime | None, attempt: int
+) -> bool:
+    """sending → queued, if it is still this claim: it was never begun."""
+    this = letters.c.claimed_at == claimed_at
     return _move(
-        connection, letter, SENDING, state=QUEUED, ready_at=ready_at, reason=reason, detail=detail
+        connection, letter, SENDING, this, *_of(attempt), state=QUEUED, attempts=attempt - 1
     )
 
 
-def doubt(connection: Connection, letter: int, *, reason: str, detail: str) -> bool:
-    """sending → in_doubt: it may have been accepted."""
-    return _move(connection, letter, SENDING, state=IN_DOUBT, reason=reason, detail=detail)
+def doubt(
+    connection: Connection, letter: int, *, reason: str, detail: str, attempt: int | None = None
+) -> bool:
+    """sending → in_doubt: it may have been accepted. `attempt` as of `failed`."""
+    which = _of(attempt)
+    return _move(connection, letter, SENDING, *which, state=IN_DOUBT, reason=reason, detail=detail)
+
+
+def _of(attempt: int | None) -> tuple[ColumnElement[bool], ...]:
+    return () if attempt is None else (letters.c.attempts == attempt,)
 
 
 def drop(connection: Connection, letter: int, *, reason: str, detail: str | None = None) -> bool:

@@ -23,6 +23,9 @@ _OF = {
     )
     for table in (registrants, events)
 }
+_ERASED = select(registrants.c.id).where(
+    registrants.c.id.in_(bindparam("ids", expanding=True)), registrants.c.email == ""
+)
 _IDS = _OF[registrants].with_only_columns(
     registrants.c.focus_group, registrants.c.email_folded, registrants.c.id
 )
@@ -157,6 +160,11 @@ def with_ids(connection: Connection, ids: Sequence[int]) -> list[Row[tuple[Any, 
     for page in _pages(ids):
         rows += connection.execute(select(registrants).where(registrants.c.id.in_(page)))
     return rows
+
+
+def erased(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of the registrants whose data were erased."""
+    return set(connection.scalars(_ERASED, {"ids": [*ids]})) if ids else set()
 
 
 def _pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -37,7 +37,6 @@ MEETING_EVENTS = {
     "meeting.permanently_deleted",
     "meeting.recovered",
 }
-_CONFIRM = ("deliver_letters",)
 log = structlog.get_logger("webhooks")
 
 
@@ -102,12 +101,10 @@ async def _answer(state: Any, scope: Scope, receive: Receive) -> Response:
 def _understand(
     service: Service, headers: Mapping[str, str], body: bytes
 ) -> tuple[protocol.Verified, Notification | Challenge]:
-    verified = protocol.verify(
-        secrets=service.settings.zoom_webhook_secrets,
-        headers=headers,
-        body=body,
-        now=service.now(),
-    )
+    secrets = service.settings.zoom_webhook_secrets
+    verified = protocol.verify(secrets=secrets, headers=headers, body=body, now=service.now())
+    if len(secrets) > 1:  # of a rotation: the old one can go when nothing is signed with it
+        log.info("webhook signed", secret=f"{verified.secret_index + 1} of {len(secrets)}")
     return verified, protocol.parse(body)
 
 
@@ -175,10 +172,11 @@ def keep(service: Service, calls: Sequence[Call]) -> list[tuple[str, ...]]:
         ]
         told = [one for one in said if isinstance(one, learning.Told)]
         outcomes = iter(learning.learn(connection, told, service.campaign, now))
-        return [
-            one if not isinstance(one, learning.Told) else _CONFIRM if next(outcomes).owed else ()
-            for one in said
-        ]
+        return [_jobs(next(outcomes)) if isinstance(one, learning.Told) else one for one in said]
+
+
+def _jobs(outcome: learning.Outcome) -> tuple[str, ...]:
+    return ("deliver_letters",) * outcome.owed + ("sync_registrants",) * outcome.unclear
 
 
 def _understood(

@@ -92,12 +92,15 @@ def is_address(text: str) -> bool:
 
 
 def event_key(notification: Notification) -> str:
-    """Our own key of an event: the same for every delivery of it, whatever its headers say."""
+    """Our own key of an event: the same for every delivery of it, whatever its headers say.
+
+    Without a registrant's id the address says whom it is about: else two would be one event.
+    """
     registrant = notification.registrant
     parts = (
         notification.event,
         notification.meeting_id,
-        registrant.id if registrant else None,
+        (registrant.id or registrant.email.lower()) if registrant else None,
         notification.event_ts,
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

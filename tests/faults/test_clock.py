@@ -18,7 +18,7 @@ from jobs.clock import Heartbeat, run_job
 from resonance_zoom import daemon
 from resonance_zoom.clock_guard import ClockGuard
 from resonance_zoom.service import Service
-from resonance_zoom.store.tables import journal, meta
+from resonance_zoom.store.tables import journal, letters, meta, registrants
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from tests.conftest import Clock
 from tests.faults.besieged import PROJECT, Daemon, wait_for
@@ -70,6 +70,62 @@ def test_a_start_with_a_clock_of_long_ago_holds_all_letters_and_says_so(
     clock.time = right
     run(service, "sync_registrants", "deliver_letters")
     assert [one.kind for one in mail_server.to(ALICE)] == ["confirmation"]
+
+
+@pytest.mark.parametrize("from_the_start", [False, True])
+def test_by_a_clock_that_runs_years_ahead_nobody_is_erased(
+    from_the_start: bool,
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was erased does not come back when the clock is right again."""
+    zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    run(service, "watch", "sync_registrants")
+    right, steady = clock(), clock.seconds()
+    monkeypatch.setattr(zoom, "_clock", lambda: right)
+    monkeypatch.setattr(service.guard, "monotonic", lambda: steady)
+    clock.time = datetime(2031, 1, 2, tzinfo=UTC)
+    if from_the_start:
+        guard = ClockGuard(store=service.store, now=clock, monotonic=lambda: steady)
+        monkeypatch.setattr(service, "guard", guard)
+        daemon.start_up(service)
+    run(service, "create_meetings", "purge_personal_data")
+    with service.store.read() as connection:
+        assert list(connection.scalars(select(registrants.c.email))) == [ALICE]
+
+
+def test_a_clock_that_jumps_while_zooms_lists_are_read_writes_no_reminder_off(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    run(service, "watch", "sync_registrants")
+    clock.to(2021, 2, 8, 8)  # the last reminder falls due
+    run(service, "watch")
+    steady = clock.seconds()
+    monkeypatch.setattr(service.guard, "monotonic", lambda: steady)
+    pages = service.zoom.registrant_pages
+
+    def slowly(meeting_id: int, status: str) -> Iterator[Any]:
+        clock.to(2021, 2, 9, 7, 30)
+        return pages(meeting_id, status)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.zoom, "registrant_pages", slowly)
+        run(service, "send_reminders")
+    clock.to(2021, 2, 8, 8, 1)
+    run(service, "send_reminders")
+    with service.store.read() as connection:
+        owed = connection.execute(
+            select(letters.c.kind, letters.c.state).where(letters.c.kind == "reminder-1")
+        )
+        assert [tuple(row) for row in owed] == [("reminder-1", "queued")]
 
 
 @contextmanager

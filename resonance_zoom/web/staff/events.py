@@ -341,6 +341,13 @@ WORDS: Mapping[str, Words] = {
         then="Les rappels suivent la nouvelle date.",
         verdict=DONE,
     ),
+    "meeting.create_waits": _words(
+        "Zoom a peut-être déjà créé cette réunion sans la montrer encore : nouvel essai {acts_at}.",
+        "Zoom a peut-être déjà créé cette réunion sans la montrer encore.",
+        then="Le service s’est arrêté, ou Zoom n’a pas répondu, pendant la création. Attendre un"
+        " quart d’heure évite une seconde réunion.",
+        verdict=ITSELF,
+    ),
     "meeting.edit_seen": _words(
         "Changement vu dans le fichier ({edit}) : appliqué {acts_at}, s’il n’est pas corrigé d’ici"
         " là.",

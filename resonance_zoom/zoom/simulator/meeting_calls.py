@@ -53,6 +53,8 @@ def list_meetings(world: Account, call: Call) -> dict[str, Any]:
         for meeting in world.meetings.values()
         if _listed(meeting, kind, world.now()) and first <= meeting.start_time.date() <= last
     ]
+    shown = world.now() - world.faults.listing_lag
+    meetings = [meeting for meeting in meetings if meeting.created_at <= shown]
     meetings.sort(key=lambda meeting: (meeting.start_time, meeting.id))
     listing = page(meetings, call.query, of=f"meetings {kind}", now=world.now())
     return listing.head | {"meetings": [_line(meeting) for meeting in listing.items]}
