@@ -194,6 +194,22 @@ def test_a_connection_that_stalls_delays_its_own_letter_alone(
     assert relay.accepted[-1] == "p0@example.org"
 
 
+def test_connections_that_work_together_commit_together(
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wave, "GATHER_SECONDS", 10)  # longer than any of them takes
+    turns: list[tuple[int, int]] = []
+    real = service.delivery.turn
+
+    def count(outcomes: Any, *, wanted: int) -> Any:
+        turns.append((len(outcomes), wanted))
+        return real(outcomes, wanted=wanted)
+
+    monkeypatch.setattr(service.delivery, "turn", count)
+    wave.send_ready(service.delivery)
+    assert turns == [(0, 4), *[(4, 4)] * (PEOPLE // 4)]
+
+
 def test_what_could_not_be_written_is_written_before_anything_else_leaves(
     service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
