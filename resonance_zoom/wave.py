@@ -66,7 +66,7 @@ class _Wave:
         self._senders: list[_Sender] = []
         self._waiting: list[_Sender] = []
         self._in_turn = False
-        self._change = threading.Condition()  # guards all of this, tells of every change
+        self._change = threading.Condition()  # guards all of this; a turn was taken, or somebody rests
 
     def run(self, ready: int) -> None:
         """Carry letters over every connection, beginning with as many as letters are ready."""
@@ -144,7 +144,7 @@ class _Wave:
         with self._change:
             sender.claim, sender.waits, sender.served = None, more, False
             self._waiting.append(sender)
-            self._change.notify_all()
+            # Nobody is woken: whoever comes last finds all here, and takes the turn.
             self._change.wait_for(lambda: sender.served or self._all_are_here(), GATHER_SECONDS)
             self._change.wait_for(lambda: sender.served or not self._in_turn)
             if sender.served:
