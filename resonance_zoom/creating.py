@@ -21,7 +21,7 @@ def since(connection: Connection) -> dict[str, datetime]:
     return {slug: datetime.fromisoformat(at) for slug, at in kept.items()}
 
 
-def note(connection: Connection, focus_group: str, at: datetime | None) -> None:
+def mark(connection: Connection, focus_group: str, at: datetime | None) -> None:
     """Committed before a create is sent; None: it is known how it ended."""
     others = {slug: sent for slug, sent in since(connection).items() if slug != focus_group}
     journal.remember(connection, CREATING, others | ({focus_group: at} if at else {}))

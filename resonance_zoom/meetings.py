@@ -223,13 +223,13 @@ def _create(
     store: Store, zoom: MeetingDesk, campaign: Campaign, group: FocusGroup, now: datetime
 ) -> Meeting:
     with store.write() as connection:
-        creating.note(connection, group.slug, now)
+        creating.mark(connection, group.slug, now)
     try:
         return zoom.create_meeting(campaign.zoom_host, wanted(campaign, group))
     except ZoomError as error:
         if not (isinstance(error, ZoomUnreachable) and error.maybe_done):
             with store.write() as connection:
-                creating.note(connection, group.slug, None)
+                creating.mark(connection, group.slug, None)
             raise
         found = with_reference(zoom.list_meetings(campaign.zoom_host), campaign.reference(group))
         if len(found) != 1:
@@ -338,7 +338,7 @@ def _save(
             )
         )
         if group.slug in creating.since(connection):
-            creating.note(connection, group.slug, None)
+            creating.mark(connection, group.slug, None)
         told = _tell_of_move(connection, row, now, patched=patched) if moved else 0
         if step.action == "adopt":
             # A new database: who registered before it may have had letters from an older one.

@@ -39,9 +39,9 @@ def test_a_second_meeting_for_a_group_breaks_the_first_promise(
 ) -> None:
     real = meetings._create
 
-    def twice(zoom: Any, campaign: Any, group: Any) -> Any:
+    def twice(store: Any, zoom: Any, campaign: Any, group: Any, now: Any) -> Any:
         zoom.create_meeting(campaign.zoom_host, comparison.wanted(campaign, group))
-        return real(zoom, campaign, group)
+        return real(store, zoom, campaign, group, now)
 
     monkeypatch.setattr(meetings, "_create", twice)
     assert 1 in broken(rehearse(tmp_path))

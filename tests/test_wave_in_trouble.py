@@ -109,6 +109,21 @@ def test_what_another_clock_took_over_is_left_to_it_even_if_this_one_had_claimed
     assert states(service) == {"queued": PEOPLE - 1, "sending": 1}
 
 
+def test_what_became_of_an_attempt_is_not_written_to_the_next_one_of_another_clock(
+    service: Service, relay: Relay
+) -> None:
+    (claim,) = service.delivery.turn([], wanted=1).claims
+    for state in ("failed", "in_doubt"):
+        service.delivery.keep(delivery.Outcome(claim, service.now(), state, "no", "refused"))
+    later = service.now()
+    service.delivery.keep(delivery.Outcome(claim, later, "queued", "no", "deferred", later))
+    with service.store.write() as connection:
+        this = update(letters).where(letters.c.state == "sending")
+        connection.execute(this.values(attempts=2))
+    service.delivery.settle()
+    assert states(service) == {"queued": PEOPLE - 1, "sending": 1}
+
+
 def test_while_one_letter_hangs_whoever_registers_then_gets_theirs_at_once(
     service: Service, relay: Relay, zoom: SimulatedZoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
