@@ -78,6 +78,7 @@ class PostgresqlStore(engine.Store):
             pool_timeout=engine.BUSY_TIMEOUT_MS / 1000,
             pool_recycle=1800,
             connect_args=_connecting(self.url),
+            hide_parameters=True,
         )
         self._reading = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -88,6 +89,7 @@ class PostgresqlStore(engine.Store):
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             connect_args=_connecting(self.url),
+            hide_parameters=True,
         )
         self._locks: Connection | None = None  # what our own locks hang on
         self._locking = threading.Lock()
