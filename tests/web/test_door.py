@@ -7,7 +7,9 @@ import jwt
 import pytest
 from starlette.testclient import TestClient
 
+from resonance_zoom.errors import DatabaseBusy
 from resonance_zoom.service import Service
+from resonance_zoom.web.app import make_app
 from resonance_zoom.web.staff import PAGES
 from tests.conftest import Clock
 
@@ -89,6 +91,93 @@ def test_a_guesser_is_told_to_stop(visitor: TestClient, service: Service, clock:
     assert answers == [403] * 20 + [429]
     clock.move(minutes=15)
     assert visitor.get("/staff/sign-in/a.b.c").status_code == 403
+
+
+def journal_of(service: Service) -> list[tuple[str, str, str]]:
+    with service.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT kind, level, message FROM journal ORDER BY id")
+        return [tuple(row) for row in rows]
+
+
+def test_refused_links_and_the_door_that_shuts_are_in_the_journal_once_a_minute(
+    visitor: TestClient, service: Service, clock: Clock
+) -> None:
+    for _ in range(30):
+        visitor.get("/staff/sign-in/a.b.c")
+    shut = "20 refused links from one place: it waits for 15 minutes"
+    assert journal_of(service) == [
+        (
+            "staff.link_refused",
+            "warning",
+            "entry refused, links that are too old, incomplete or made up: 1",
+        ),
+        ("staff.door_shut", "warning", shut),
+    ]
+    clock.move(minutes=15)
+    visitor.get("/staff/sign-in/a.b.c")
+    assert journal_of(service)[2:] == [
+        (
+            "staff.link_refused",
+            "warning",
+            "entry refused, links that are too old, incomplete or made up: 20",
+        )
+    ]
+
+
+def test_a_clock_that_is_set_back_keeps_no_refusal_from_the_journal(
+    visitor: TestClient, service: Service, clock: Clock
+) -> None:
+    visitor.get("/staff/sign-in/a.b.c")
+    clock.move(hours=-3)
+    visitor.get("/staff/sign-in/a.b.c")
+    assert [kind for kind, _, _ in journal_of(service)] == ["staff.link_refused"] * 2
+
+
+def test_a_refusal_that_cannot_be_written_down_is_a_refusal_all_the_same(
+    visitor: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy() -> None:
+        raise DatabaseBusy("somebody writes")
+
+    monkeypatch.setattr(service.store, "write", busy)
+    answers = [visitor.get("/staff/sign-in/a.b.c").status_code for _ in range(21)]
+    assert answers == [403] * 20 + [429]
+
+
+def test_who_comes_and_goes_and_who_may_not_is_in_the_journal(
+    staff: Staff, service: Service
+) -> None:
+    reader = staff("reader", "Claire")
+    reader.get("/staff/act/pause/-")
+    reader.post("/staff/sign-out", data={"csrf": token_in(reader.get("/staff/").text)})
+    assert journal_of(service) == [
+        ("staff.sign_in", "info", "Claire: signed in as reader"),
+        ("staff.not_allowed", "warning", "Claire may only read: /staff/act/pause/-"),
+        ("staff.sign_out", "info", "Claire: signed out"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unknown", "unknown", True),
+    ],
+)
+def test_who_has_many_addresses_is_counted_by_their_network(
+    service: Service, one: str, other: str, same: bool
+) -> None:
+    app = make_app(service)
+
+    def guess(host: str) -> int:
+        client = TestClient(app, base_url="http://localhost:8000", client=(host, 50000))
+        return client.get("/staff/sign-in/a.b.c").status_code
+
+    assert [guess(one) for _ in range(20)] == [403] * 20
+    assert guess(other) == (429 if same else 403)
 
 
 def test_who_has_guessed_too_often_waits_even_with_a_link_that_works(
@@ -194,6 +283,12 @@ def test_every_page_lets_in_whom_the_table_says(
     assert (reader == 403) is (role == "admin" or method == "POST")
     assert admin not in {401, 500}
     assert (admin == 403) is (method == "POST")  # without the form's token
+    if method == "POST":
+        form = {"once": "x" * 24}
+        for who, name in ((staff("reader"), "reader"), (staff("admin"), "admin")):
+            form["csrf"] = token_in(who.get("/staff/").text)
+            answer = who.post(address, data=form)
+            assert (answer.status_code == 403) is (name == "reader" and role == "admin")
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ LABELS = {
     "problems": "Erreurs",
     "reason": "Raison",
     "refreshed": "Fiches rafraîchies",
+    "refused": "Refusés",
     "repaired": "Réparés",
     "role": "Droits",
     "seconds": "Durée",
