@@ -182,6 +182,7 @@ class Delivery:
             meeting=claim.meeting,
             others=claim.others,
             told_start=claim.told_start,
+            last_end=claim.last_end,
             message_id=message_id(self.campaign, claim),
             date=self.now(),
         )

@@ -12,7 +12,6 @@ from typing import Any
 
 import jwt
 
-from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import ResonanceError
 
 READER, ADMIN = "reader", "admin"
@@ -49,14 +48,14 @@ class Links:
         token = self._sign({"aud": _PERSONAL, "sub": str(registrant)})
         return f"{self.public_url}/me/{token}"
 
-    def registrant(self, token: str, campaign: Campaign, now: datetime) -> int:
+    def registrant(self, token: str, *, now: datetime, ends_at: datetime) -> int:
         """Our number of the person whose page this is. Raises LinkRefused.
 
         A personal link ends with the campaign: when the last person's data are due to be erased.
         The end is the campaign's, not the token's, so that a moved date moves it too.
         """
         claims = self._read(token, _PERSONAL, ["sub"])
-        if now >= campaign.ends_at or not claims["sub"].isdigit():
+        if now >= ends_at or not claims["sub"].isdecimal():
             raise LinkRefused("this link is no longer valid")
         return int(claims["sub"])
 

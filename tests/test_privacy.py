@@ -1,6 +1,7 @@
 """Personal data: what is known can be read, and ends for good, for one person or for everybody."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -320,6 +321,33 @@ def test_the_day_that_pages_and_letters_name_is_the_day_of_the_purge(
     clock.to(2021, 4, 14, 22, 0)
     run(service, "purge_personal_data")
     assert known(service) == []
+
+
+def test_a_move_by_hand_moves_the_day_that_pages_and_letters_name_and_the_end_of_links(
+    service: Service,
+    zoom: SimulatedZoom,
+    person: list[str],
+    meetings: list[SimMeeting],
+    mail_server: MailServer,
+    clock: Clock,
+) -> None:
+    """From 16 March to 20 May: 19 June, and the page of who holds a place is there until then."""
+    zoom.edit_meeting(meetings[1].id, start_time=datetime(2021, 5, 20, 8, tzinfo=UTC))
+    run(service, "create_meetings")
+    clock.move(minutes=11)
+    run(service, "create_meetings", "send_reminders", "deliver_letters")
+    moved = mail_server.to(EMAIL)[-1]
+    assert moved.kind == "moved"
+    assert "ils sont effacés le 19 juin 2021" in moved.text.replace("\u00a0", " ")
+    visitor = TestClient(make_app(service), base_url="http://localhost:8000")
+    own = re.search(r"/me/\S+", moved.text)
+    assert own is not None
+    for path in ("/", own[0]):
+        assert "effacées le 19 juin 2021" in visitor.get(path).text.replace("\u00a0", " ")
+    clock.to(2021, 6, 18, 21, 59)
+    assert visitor.get(own[0]).status_code == 200
+    clock.to(2021, 6, 18, 22, 0)
+    assert visitor.get(own[0]).status_code == 404
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ class Claim:
     meeting: Any
     others: tuple[Any, ...]  # the person's other meetings to come
     told_start: datetime | None = None  # of which the last letter spoke
+    last_end: datetime | None = None  # of all meetings that will be: data are kept from then on
 
 
 def _row_of(table: Table) -> Any:
@@ -55,6 +56,7 @@ _OTHERS = (
     )
     .order_by(meetings.c.start_at)
 )
+_LAST_END = select(func.max(meetings.c.end_at)).where(meetings.c.cancelled_at.is_(None))
 _COUNT = select(func.count()).select_from(
     select(letters.c.id)
     .where(letters.c.state == QUEUED, letters.c.ready_at <= _NOW)
@@ -96,6 +98,7 @@ def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
         for row in connection.execute(_READY, {"now": now, "most": limit})
     ]
     others = _others_of_all(connection, [person for _, person, _ in found], now)
+    last = last_end(connection) if found else None
     return [
         Claim(
             letter,
@@ -103,9 +106,15 @@ def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
             meeting,
             _but(others.get(person.email_folded, ()), person.focus_group),
             told_start(connection, person.id) if letter.kind == "moved" else None,
+            last,
         )
         for letter, person, meeting in found
     ]
+
+
+def last_end(connection: Connection) -> datetime | None:
+    """When the last meeting ends that Zoom holds and nobody called off; None without any."""
+    return connection.execute(_LAST_END).scalar()
 
 
 def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, ...]:
