@@ -217,3 +217,22 @@ def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     assert colour() is False
     monkeypatch.delenv("NO_COLOR")
     assert colour() is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://u:first@canary@127.0.0.1:1/x",
+        "postgresql+psycopg://u:first@canary:word@127.0.0.1:1/x",
+        "postgresql+psycopg://u:word@127.0.0.1:canary/x",
+    ],
+)
+def test_of_a_database_url_that_is_written_wrongly_no_part_is_told(
+    types: Type, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """An @ in a password makes its end look like a host, or like a port."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    code, out, said = types("status")
+    assert (code, out) == (78, "")
+    assert "canary" not in said
+    assert "write @ as %40" in said

@@ -68,6 +68,9 @@ class PostgresqlStore(engine.Store):
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = make_url(url)
+        if "@" in (self.url.host or ""):
+            # What stands before the last @ is the end of a password: it would be told as a host.
+            raise ValueError("an @ in the password")
         self.name = f"{self.url.host or 'localhost'}/{self.url.database}"
         self.stem, self.folder = self.url.database or "resonance", Path("var")
         self.engine = create_engine(

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from resonance_zoom.errors import DatabaseBusy
 from resonance_zoom.service import Service
-from resonance_zoom.web.app import make_app
+from resonance_zoom.web.app import ROUTES, make_app
 from resonance_zoom.web.staff import PAGES
 from tests.conftest import Clock
 
@@ -264,6 +264,27 @@ def test_signing_out_ends_the_session_everywhere(staff: Staff, service: Service)
 
 def token_in(html: str) -> str:
     return html.partition('name="csrf" value="')[2].partition('"')[0]
+
+
+def test_only_what_changes_something_or_shows_a_link_is_for_admins() -> None:
+    """The table once more, so that nobody opens a door by changing one word of it."""
+    for_admins = {
+        ("GET", "/staff/act/{act}/{subject}"),
+        ("POST", "/staff/act/{act}/{subject}"),
+        ("GET", "/staff/letters/preview/{kind}/{registrant:int}"),
+        ("GET", "/staff/letters/preview/{kind}/{registrant:int}/html"),
+    }
+    assert {(method, path) for method, path, role, _ in PAGES if role == "admin"} == for_admins
+    others = {(method, path) for method, path, role, _ in PAGES if role == "reader"}
+    assert {path for method, path in others if method == "POST"} == {"/staff/sign-out"}
+    assert len(PAGES) == len(for_admins) + len(others)
+
+
+def test_behind_no_page_of_the_staff_is_one_that_lets_in_everybody() -> None:
+    open_to_a_link = {"/staff", "/staff/sign-in/{token}"}
+    for route in ROUTES:
+        if route.path.startswith("/staff") and route.path not in open_to_a_link:
+            assert getattr(route.endpoint, "role", "") in {"reader", "admin"}, route.path
 
 
 @pytest.mark.parametrize(("method", "path", "role"), [page[:3] for page in PAGES])
