@@ -17,6 +17,7 @@ from resonance_zoom.errors import ResonanceError
 READER, ADMIN = "reader", "admin"
 ROLES = (READER, ADMIN)
 _PERSONAL, _STAFF = "registrant", "staff"
+_KINDS: dict[str, Any] = {"exp": int, "iat": (int, float)}  # all other claims are text
 
 
 class LinkRefused(ResonanceError):
@@ -25,11 +26,15 @@ class LinkRefused(ResonanceError):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A staff link: whom it was made for, what they may do, until when; `id` is spent once."""
+    """A staff link: whom it was made for, what they may do, from when until when.
+
+    `id` is spent once.
+    """
 
     id: str
     name: str
     role: str
+    made_at: datetime
     ends_at: datetime
 
 
@@ -69,7 +74,7 @@ class Links:
                 "sub": name,
                 "role": role,
                 "jti": secrets.token_urlsafe(16),
-                "iat": int(now.timestamp()),
+                "iat": now.timestamp(),  # to the microsecond: `sign-out` draws a line in time
                 "exp": int(ends_at.timestamp()),
             }
         )
@@ -77,11 +82,11 @@ class Links:
 
     def read_invitation(self, token: str, now: datetime) -> Invitation:
         """Whom this token lets in; whether it was spent is not looked up. Raises LinkRefused."""
-        claims = self._read(token, _STAFF, ["sub", "role", "jti", "exp"])
-        ends_at = datetime.fromtimestamp(claims["exp"], UTC)
+        claims = self._read(token, _STAFF, ["sub", "role", "jti", "iat", "exp"])
+        made_at, ends_at = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
         if now >= ends_at or claims["role"] not in ROLES:
             raise LinkRefused("this link is no longer valid")
-        return Invitation(claims["jti"], claims["sub"], claims["role"], ends_at)
+        return Invitation(claims["jti"], claims["sub"], claims["role"], made_at, ends_at)
 
     def _sign(self, claims: dict[str, Any]) -> str:
         return jwt.encode(
@@ -107,6 +112,6 @@ class Links:
             )
         except jwt.InvalidTokenError:
             raise LinkRefused("this link is no longer valid") from None
-        if not all(isinstance(claims.get(name), int if name == "exp" else str) for name in needs):
+        if not all(isinstance(claims.get(name), _KINDS.get(name, str)) for name in needs):
             raise LinkRefused("this link is no longer valid")
         return claims

@@ -11,7 +11,7 @@ from resonance_zoom.errors import DatabaseBusy
 from resonance_zoom.service import Service
 from resonance_zoom.web.app import ROUTES, make_app
 from resonance_zoom.web.staff import PAGES
-from tests.conftest import Clock
+from tests.conftest import Clock, Type
 
 Staff = Callable[..., TestClient]
 
@@ -264,6 +264,23 @@ def test_signing_out_ends_the_session_everywhere(staff: Staff, service: Service)
 
 def token_in(html: str) -> str:
     return html.partition('name="csrf" value="')[2].partition('"')[0]
+
+
+def test_sign_out_ends_every_session_and_withdraws_every_link_that_was_not_used(
+    service: Service, staff: Staff, visitor: TestClient, types: Type, clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    alice, unused = staff("admin"), link(service)
+    monkeypatch.setattr("resonance_zoom.commands.acting.utc_now", clock)
+    code, out, _ = types("sign-out", "--yes")
+    assert (code, out) == (0, "1 sessions ended; links made before now let nobody in\n")
+    assert alice.get("/staff/").status_code == 401
+    for answer in (visitor.get(unused), visitor.post(unused)):
+        assert answer.status_code == 403
+        assert "Ce lien ne fonctionne pas" in answer.text
+    clock.move(microseconds=1)
+    assert visitor.post(link(service)).status_code == 303
+    assert ("staff.sign_everybody_out", "info") in {row[:2] for row in journal_of(service)}
 
 
 def test_only_what_changes_something_or_shows_a_link_is_for_admins() -> None:

@@ -192,10 +192,20 @@ def _invitation(request: Request, service: Service) -> Invitation:
     if guesses.shut(client_of(request), now):
         raise LinkRefused("too many links that did not work")
     try:
-        return service.links.read_invitation(request.path_params["token"], now)
+        invitation = service.links.read_invitation(request.path_params["token"], now)
+        _refuse_withdrawn(service, invitation)
     except LinkRefused:
         note_refused(service, guesses, now)
         raise
+    return invitation
+
+
+def _refuse_withdrawn(service: Service, invitation: Invitation) -> None:
+    """Raises LinkRefused for a link that was made before the last `sign-out`."""
+    with service.store.read() as connection:
+        since = journal.recall(connection, journal.LINKS_SINCE)
+    if since is not None and invitation.made_at <= datetime.fromisoformat(since):
+        raise LinkRefused("this link was withdrawn")
 
 
 def sign_out(visit: Visit) -> Response:

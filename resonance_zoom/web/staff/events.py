@@ -393,6 +393,11 @@ WORDS: Mapping[str, Words] = {
         "Entrée refusée : lien déjà utilisé.",
         verdict=DONE,
     ),
+    "staff.sign_everybody_out": _words(
+        "{by} ferme toutes les sessions de l’équipe ({sessions}) et retire les liens qui n’ont pas"
+        " servi.",
+        "Toutes les sessions de l’équipe sont fermées.",
+    ),
     "staff.link_refused": _words(
         "Entrée refusée : {refused:lien trop ancien, incomplet ou inventé|liens trop anciens,"
         " incomplets ou inventés}.",

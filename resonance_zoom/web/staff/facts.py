@@ -52,6 +52,7 @@ LABELS = {
     "repaired": "Réparés",
     "role": "Droits",
     "seconds": "Durée",
+    "sessions": "Sessions",
     "source": "Appris",
     "start": "Nouvelle date",
     "status": "Réponse de Zoom (HTTP)",
