@@ -193,14 +193,11 @@ def _visitor(request: Request) -> Visitor | None:
     """Who came by the link in the address, None when it is none of ours."""
     service = pages.service_of(request)
     try:
+        # Before anything is read: who guesses costs us nothing.
+        number = service.links.registrant(request.path_params["token"])
         with service.store.read() as connection:
-            number = service.links.registrant(
-                request.path_params["token"],
-                now=service.now(),
-                ends_at=privacy.due_at(connection, service.campaign),
-            )
             one = acts.registrant(connection, number)
-            if not one.email:
+            if not one.email or service.now() >= privacy.due_at(connection, service.campaign):
                 return None
             order = [row.focus_group for row in meetings.rows(connection)]
             rows = sorted(
