@@ -43,7 +43,15 @@ def configure(log_format: str | None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for name in ("apscheduler", "urllib3", "uvicorn", "asyncio", "alembic", "mail.log"):
+    for name in (
+        "apscheduler",
+        "urllib3",
+        "uvicorn",
+        "asyncio",
+        "alembic",
+        "mail.log",
+        "sqlalchemy",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -36,6 +36,7 @@ SANDBOX = {
     "SystemCallArchitectures": ["native"],
     "SystemCallFilter": ["@system-service", "~@privileged @resources"],
     "MemoryMax": ["512M"],
+    "LimitCORE": ["0"],
 }
 
 
