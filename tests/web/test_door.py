@@ -124,6 +124,24 @@ def test_refused_links_and_the_door_that_shuts_are_in_the_journal_once_a_minute(
     ]
 
 
+def test_of_many_who_are_shut_out_within_a_minute_the_journal_hears_once(
+    service: Service, clock: Clock
+) -> None:
+    app = make_app(service)
+
+    def guess(host: str) -> None:
+        client = TestClient(app, base_url="http://localhost:8000", client=(host, 50000))
+        for _ in range(20):
+            client.get("/staff/sign-in/a.b.c")
+
+    for number in range(3):
+        guess(f"198.51.100.{number}")
+    assert [kind for kind, _, _ in journal_of(service)] == ["staff.link_refused", "staff.door_shut"]
+    clock.move(minutes=1)
+    guess("198.51.100.9")
+    assert [kind for kind, _, _ in journal_of(service)].count("staff.door_shut") == 2
+
+
 def test_a_clock_that_is_set_back_keeps_no_refusal_from_the_journal(
     visitor: TestClient, service: Service, clock: Clock
 ) -> None:

@@ -25,6 +25,7 @@ class Guesses:
 
     by_client: dict[str, list[datetime]] = field(default_factory=dict)
     told: datetime | None = None
+    told_shut: datetime | None = None
     untold: int = 0
 
     def shut(self, client: str, now: datetime) -> bool:
@@ -32,24 +33,31 @@ class Guesses:
         return len(self._recent(client, now)) >= FAILURES
 
     def count(self, client: str, now: datetime) -> bool:
-        """One more failure. True: it was the one that shuts the door."""
+        """One more failure. True: it shuts the door, and the journal is to hear of it."""
         recent = self._recent(client, now)
         if len(self.by_client) >= MOST_CLIENTS and client not in self.by_client:
             self.by_client.clear()
         self.by_client[client] = [*recent, now][-FAILURES - 1 :]
-        return len(recent) == FAILURES - 1
+        if len(recent) != FAILURES - 1 or _is_recent(self.told_shut, now):
+            return False
+        self.told_shut = now
+        return True
 
     def to_be_told(self, now: datetime) -> int:
         """How many refusals the journal is to hear of now; 0: it heard of some a moment ago."""
         self.untold += 1
-        # What lies ahead was told before the clock was set back.
-        if self.told is not None and now - TELL_EVERY < self.told <= now:
+        if _is_recent(self.told, now):
             return 0
         self.told, count, self.untold = now, self.untold, 0
         return count
 
     def _recent(self, client: str, now: datetime) -> list[datetime]:
         return [moment for moment in self.by_client.get(client, []) if moment > now - WINDOW]
+
+
+def _is_recent(told: datetime | None, now: datetime) -> bool:
+    """What lies ahead was told before the clock was set back."""
+    return told is not None and now - TELL_EVERY < told <= now
 
 
 def client_of(request: Request) -> str:
