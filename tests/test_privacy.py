@@ -2,7 +2,9 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -126,6 +128,24 @@ def test_erase_leaves_no_byte_of_a_person_in_database_log_or_letters(
     assert at_zoom == []
     assert len(rows(service, registrants)) == 42  # the counts stay
     assert types("erase", EMAIL, "--yes")[0] == 1
+
+
+@pytest.mark.of_a_file("its bytes are looked for in the file")
+def test_what_a_program_without_care_has_deleted_is_gone_with_the_next_erasure(
+    service: Service, person: list[str], types: Type
+) -> None:
+    """SQLite leaves bytes behind unless it is told otherwise; a database browser may not tell it."""
+    assert service.settings.database_file is not None
+    with closing(sqlite3.connect(service.settings.database_file)) as careless:
+        careless.execute("PRAGMA secure_delete=OFF")
+        careless.execute("INSERT INTO meta VALUES ('left', ?)", ["left-behind " * 2_000])
+        careless.commit()
+        careless.execute("DELETE FROM meta WHERE key = 'left'")
+        careless.commit()
+        careless.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert files_with(service.settings.data_dir, "left-behind") == {"resonance.db"}
+    assert types("erase", EMAIL, "--yes")[0] == 0
+    assert files_with(service.settings.data_dir, "left-behind") == set()
 
 
 @pytest.mark.of_a_file("its bytes are looked for in the file")
