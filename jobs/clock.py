@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from jobs import SCHEDULE, Job
-from resonance_zoom.errors import ResonanceError
+from resonance_zoom.errors import ResonanceError, unforeseen
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 
@@ -55,7 +55,7 @@ def run_job(service: Service, job: Job) -> str | None:
         fault = f"{type(error).__name__}: {error.message}"
         log.warning("job failed", job=job.name, error=fault)
     except Exception as error:
-        fault = f"{type(error).__name__}: {error}"
+        fault = unforeseen(error)
         log.exception("job broke", job=job.name)
     try:
         with service.store.write() as connection:

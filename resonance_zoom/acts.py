@@ -22,6 +22,7 @@ from resonance_zoom.errors import (
 from resonance_zoom.mail.addresses import plain_address
 from resonance_zoom.store import journal, outbox, people
 from resonance_zoom.store.engine import Store
+from resonance_zoom.store.tables import journal as lines
 from resonance_zoom.store.tables import letters, registrants
 from resonance_zoom.sweep import LISTINGS, Listing
 
@@ -185,6 +186,8 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
     with desk.store.write() as connection:
         if not registrant(connection, number).email:
             raise NotFound(f"registrant {number} was erased meanwhile")
+        if _was_given_up(connection, person):
+            raise NotFound(f"the place in {person.focus_group} was given up meanwhile")
         learning.withdrawn(connection, person, meeting, desk.campaign, desk.now)
         if receipt:
             notices.owe_receipt(connection, person, meeting, desk.now)
@@ -194,8 +197,20 @@ def give_up_place(desk: Desk, zoom: RegistrantDesk, number: int, *, receipt: boo
             "place given up",
             focus_group=person.focus_group,
             registrant=person.id,
+            episode=person.episode,
         )
     return known
+
+
+def _was_given_up(connection: Connection, person: Any) -> bool:
+    """Whether somebody who pressed at the same time got there first.
+
+    The status does not tell: Zoom may have told us of our own deletion before we came to write.
+    """
+    told = select(lines.c.data).where(
+        lines.c.registrant == person.id, lines.c.kind == "staff.cancel"
+    )
+    return any(data.get("episode") == person.episode for data in connection.execute(told).scalars())
 
 
 def _refuse_without_place(person: Any) -> None:

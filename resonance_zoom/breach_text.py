@@ -14,9 +14,10 @@ Facts = Mapping[str, Any]
 _WHAT_NEXT = (
     "Garder des preuves avant de réparer : copier la base, son journal (-wal) et les journaux de la"
     " machine sur un autre support.",
-    "Fermer la brèche : « resonance-zoom pause » arrête les envois ; une nouvelle SECRET_KEY rend"
-    " inutiles tous les liens de cette adresse, ceux de l’équipe et ceux des inscrits ; changer"
-    " chez Zoom le secret de l’application, et le mot de passe du serveur de courrier.",
+    "Fermer la brèche : « resonance-zoom pause » arrête les envois ; « resonance-zoom sign-out »"
+    " ferme les sessions de l’équipe et retire ses liens ; une nouvelle SECRET_KEY rend inutiles"
+    " tous les liens de cette adresse, ceux des inscrits aussi ; changer chez Zoom le secret de"
+    " l’application, et le mot de passe du serveur de courrier.",
     "Notifier la violation à la CNIL avant l’échéance ci-dessus, sauf si elle n’engendre"
     " vraisemblablement aucun risque pour les personnes (RGPD, article 33) :"
     " https://www.cnil.fr/fr/notifier-une-violation-de-donnees-personnelles. Ce qui manque encore"

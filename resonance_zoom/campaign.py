@@ -130,14 +130,14 @@ class Campaign:
 
     @property
     def keep_until(self) -> date:
-        """The local day on which personal data are erased."""
-        last = max(group.end for group in self.focus_groups)
-        return last.astimezone(self.timezone).date() + timedelta(days=self.keep_days_after_last)
+        """The local day on which personal data are erased, as far as the file knows."""
+        return self.kept_until(None)
 
-    @property
-    def ends_at(self) -> datetime:
-        """When the campaign is over for good: personal links end, data are erased (UTC)."""
-        return self.midnight(self.keep_until)
+    def kept_until(self, last_end: datetime | None) -> date:
+        """The same with what Zoom holds: `last_end` of its meetings, some moved there by hand."""
+        ends = [group.end for group in self.focus_groups]
+        last = max([*ends, last_end] if last_end is not None else ends)
+        return self.day_of(last) + timedelta(days=self.keep_days_after_last)
 
     def midnight(self, day: date) -> datetime:
         """When a local day begins (UTC)."""

@@ -35,6 +35,7 @@ COMMANDS: tuple[click.Command, ...] = (
     acting.cancel,
     acting.pause,
     acting.resume,
+    acting.sign_out,
     keeping.held,
     keeping.export,
     keeping.erase,

@@ -36,14 +36,20 @@ class Composer:
         message_id: str,
         date: datetime,
         told_start: datetime | None = None,
+        last_end: datetime | None = None,
     ) -> bytes:
         """The bytes to send. `person` and `meeting` are rows, `others` the person's other meetings.
 
-        `told_start`: of which the last letter spoke. Raises ResonanceError when a template is wrong
-        or a join link is none of Zoom's.
+        `told_start`: of which the last letter spoke; `last_end`: of all meetings that Zoom holds.
+        Raises ResonanceError when a template is wrong or a join link is none of Zoom's.
         """
         fields = self.fields(
-            kind=kind, person=person, meeting=meeting, others=others, told_start=told_start
+            kind=kind,
+            person=person,
+            meeting=meeting,
+            others=others,
+            told_start=told_start,
+            last_end=last_end,
         )
         over = kind in {CANCELLED, WITHDRAWN}
         return build_message(
@@ -84,6 +90,7 @@ class Composer:
         meeting: Any,
         others: tuple[Any, ...],
         told_start: datetime | None = None,
+        last_end: datetime | None = None,
     ) -> LetterFields:
         """All that the letter may say. Dates and title are Zoom's, the rest is the file's."""
         campaign, group = self.campaign, self.campaign.focus_group(meeting.focus_group)
@@ -112,7 +119,7 @@ class Composer:
             was_end=was_end,
             dial_in=_telephones(meeting.dial_in or ()),
             meeting_number=_spoken(meeting.zoom_meeting_id),
-            keep_until=campaign.keep_until,
+            keep_until=campaign.kept_until(last_end),
         )
 
 

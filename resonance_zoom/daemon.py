@@ -144,7 +144,13 @@ def _begin(service: Service) -> threading.Event:
 
 
 def _bound(service: Service) -> WebServer:
-    return WebServer(make_app(service), host=service.settings.host, port=service.settings.port)
+    settings = service.settings
+    return WebServer(
+        make_app(service),
+        host=settings.host,
+        port=settings.port,
+        proxies=settings.trusted_proxies,
+    )
 
 
 def _refuse_a_file(service: Service) -> None:

@@ -23,7 +23,9 @@ from resonance_zoom.errors import (
     MailRefused,
     MailUnreachable,
     ResonanceError,
+    unforeseen,
 )
+from resonance_zoom.mail.bounces import unaddressed
 from resonance_zoom.mail.message import message_id as derived_message_id
 from resonance_zoom.mail.postman import Postman
 from resonance_zoom.mail.replies import shown
@@ -191,8 +193,7 @@ class Delivery:
         except ResonanceError as error:
             return self._became(claim, outbox.FAILED, str(error), "template"), None
         except Exception as error:  # noqa: BLE001 — the one catch: a bad letter steps aside
-            words = f"{type(error).__name__}: {error}"
-            return self._became(claim, outbox.FAILED, words, "error"), None
+            return self._became(claim, outbox.FAILED, unforeseen(error), "error"), None
         return self._became(claim, outbox.SENT, reply), None
 
     def _hand_over(self, claim: Claim, postman: Postman) -> str:
@@ -204,6 +205,7 @@ class Delivery:
             meeting=claim.meeting,
             others=claim.others,
             told_start=claim.told_start,
+            last_end=claim.last_end,
             message_id=message_id(self.campaign, claim),
             date=self.now(),
         )
@@ -280,11 +282,13 @@ def _line(one: Outcome, kind: str, level: str = journal.INFO, **data: Any) -> di
 def unnamed(words: str, address: str) -> str:
     """A mail server's words for the journal, which names nobody; the letter's row keeps them whole.
 
-    Many servers quote the recipient whom they refuse.
+    Many servers quote the recipient whom they refuse, or the address that they forward to. The
+    recipient first: it may hold signs that end an address elsewhere.
     """
-    if not address or address.lower() not in words.lower():
-        return words  # as nearly always; to make a pattern for each letter would cost as much as it
-    return re.sub(re.escape(address), "…", words, flags=re.IGNORECASE)
+    # To make a pattern for each letter would cost as much as the letter.
+    if address and address.lower() in words.lower():
+        words = re.sub(re.escape(address), "…", words, flags=re.IGNORECASE)
+    return unaddressed(words)
 
 
 def letter_id(claim: Claim) -> int:

@@ -25,7 +25,9 @@ ResonanceError                 one sentence for a person; .remedy says what to d
     └── MailInDoubt            the bytes were sent, the answer was lost: it may have been accepted
 """
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class ResonanceError(Exception):
@@ -198,3 +200,16 @@ class MailRefused(MailError):
 
 class MailInDoubt(MailError):
     """Everything was sent and the answer was lost: the letter may have been accepted."""
+
+
+def unforeseen(error: BaseException) -> str:
+    """`KeyError in sweep.py, line 41`: what may be kept and shown of an error that nobody expected.
+
+    Not its own words: they quote values, which may be a person's, and outlive their erasure.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [one for one in frames if {"resonance_zoom", "jobs"} & {*Path(one.filename).parts}]
+    if not (ours or frames):
+        return type(error).__name__
+    last = (ours or frames)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"

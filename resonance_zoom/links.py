@@ -14,7 +14,6 @@ import jwt
 from jwt.algorithms import HMACAlgorithm
 from jwt.utils import base64url_encode
 
-from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import ResonanceError
 
 READER, ADMIN = "reader", "admin"
@@ -23,6 +22,7 @@ _PERSONAL, _STAFF = "registrant", "staff"
 # What `jwt.encode` makes, at a quarter of its cost: a personal link is in every letter of a wave.
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _HEADER = base64url_encode(b'{"alg":"HS256","typ":"JWT"}')
+_KINDS: dict[str, Any] = {"exp": int, "iat": (int, float)}  # all other claims are text
 
 
 class LinkRefused(ResonanceError):
@@ -31,11 +31,15 @@ class LinkRefused(ResonanceError):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A staff link: whom it was made for, what they may do, until when; `id` is spent once."""
+    """A staff link: whom it was made for, what they may do, from when until when.
+
+    `id` is spent once.
+    """
 
     id: str
     name: str
     role: str
+    made_at: datetime
     ends_at: datetime
 
 
@@ -56,14 +60,13 @@ class Links:
         seal = base64url_encode(_HS256.sign(signed, self.secret_key.encode()))
         return f"{self.public_url}/me/{signed.decode()}.{seal.decode()}"
 
-    def registrant(self, token: str, campaign: Campaign, now: datetime) -> int:
+    def registrant(self, token: str) -> int:
         """Our number of the person whose page this is. Raises LinkRefused.
 
-        A personal link ends with the campaign: when the last person's data are due to be erased.
-        The end is the campaign's, not the token's, so that a moved date moves it too.
+        Until when is not in it: a personal link ends with the campaign, and moves with its dates.
         """
         claims = self._read(token, _PERSONAL, ["sub"])
-        if now >= campaign.ends_at or not claims["sub"].isdigit():
+        if not claims["sub"].isdecimal():
             raise LinkRefused("this link is no longer valid")
         return int(claims["sub"])
 
@@ -77,7 +80,7 @@ class Links:
                 "sub": name,
                 "role": role,
                 "jti": secrets.token_urlsafe(16),
-                "iat": int(now.timestamp()),
+                "iat": now.timestamp(),  # to the microsecond: `sign-out` draws a line in time
                 "exp": int(ends_at.timestamp()),
             }
         )
@@ -85,11 +88,11 @@ class Links:
 
     def read_invitation(self, token: str, now: datetime) -> Invitation:
         """Whom this token lets in; whether it was spent is not looked up. Raises LinkRefused."""
-        claims = self._read(token, _STAFF, ["sub", "role", "jti", "exp"])
-        ends_at = datetime.fromtimestamp(claims["exp"], UTC)
+        claims = self._read(token, _STAFF, ["sub", "role", "jti", "iat", "exp"])
+        made_at, ends_at = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
         if now >= ends_at or claims["role"] not in ROLES:
             raise LinkRefused("this link is no longer valid")
-        return Invitation(claims["jti"], claims["sub"], claims["role"], ends_at)
+        return Invitation(claims["jti"], claims["sub"], claims["role"], made_at, ends_at)
 
     def _sign(self, claims: dict[str, Any]) -> str:
         return jwt.encode(
@@ -115,6 +118,6 @@ class Links:
             )
         except jwt.InvalidTokenError:
             raise LinkRefused("this link is no longer valid") from None
-        if not all(isinstance(claims.get(name), int if name == "exp" else str) for name in needs):
+        if not all(isinstance(claims.get(name), _KINDS.get(name, str)) for name in needs):
             raise LinkRefused("this link is no longer valid")
         return claims

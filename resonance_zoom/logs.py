@@ -5,10 +5,13 @@ It names no person and holds no secret; what staff should read is in the journal
 
 import logging
 import sys
+import threading
 import traceback
 from types import TracebackType
 
 import structlog
+
+log = structlog.get_logger("python")
 
 
 def configure(log_format: str | None) -> None:
@@ -40,8 +43,36 @@ def configure(log_format: str | None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for name in ("apscheduler", "urllib3", "uvicorn", "asyncio", "alembic", "mail.log"):
+    for name in (
+        "apscheduler",
+        "urllib3",
+        "uvicorn",
+        "asyncio",
+        "alembic",
+        "mail.log",
+        "sqlalchemy",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def tell_what_nobody_catches() -> None:
+    """From now on an error that ends this process, or a thread of it, is told in the log.
+
+    By itself Python writes it to the same place with its own words, which are people's.
+    """
+
+    def told(
+        kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("an error that nobody expected", exc_info=(kind, error, trace))
+
+    def told_of_a_thread(what: threading.ExceptHookArgs) -> None:
+        told(what.exc_type, what.exc_value, what.exc_traceback)
+
+    sys.excepthook = told
+    threading.excepthook = told_of_a_thread
 
 
 def where_not_with_what(

@@ -78,6 +78,7 @@ def for_registrant(service: Service, connection: Connection, kind: str, person: 
         meeting=meeting,
         others=claims.others_of(connection, person, service.now()),
         told_start=claims.told_start(connection, person.id),
+        last_end=claims.last_end(connection),
         message_id=MESSAGE_ID,
         date=service.now(),
     )

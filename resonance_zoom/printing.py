@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from resonance_zoom.cells import safe
 from resonance_zoom.errors import ResonanceError
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")
 
 
 class _Terminal(Console):
@@ -111,8 +113,16 @@ def write_file(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         raise ResonanceError(
             f"{path}: {error.strerror}", remedy="Name a file in a folder that you may write."
         ) from error
-    path.chmod(0o600)
     say(f"{len(rows)} rows written to {path}")
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that this user alone can read, from its first byte on, whatever the umask."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a terminal or /dev/null stays as it is
+            os.fchmod(descriptor, 0o600)
+        file.write(data)
 
 
 def _csv(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
@@ -124,7 +134,7 @@ def _csv(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> N
          for cell in row]
         for row in rows
     )  # fmt: skip
-    path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
+    write_private(path, b"\xef\xbb\xbf" + text.getvalue().encode())
 
 
 def _xlsx(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
@@ -132,12 +142,21 @@ def _xlsx(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> 
     sheet = book.create_sheet()
     sheet.append(list(columns))
     for row in rows:
-        sheet.append([cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell
-                      for cell in row])  # fmt: skip
+        sheet.append([_in_workbook(sheet, cell) for cell in row])
     # In memory first: openpyxl leaves a traceback behind when a file cannot be opened.
     whole = io.BytesIO()
     book.save(whole)
-    path.write_bytes(whole.getvalue())
+    write_private(path, whole.getvalue())
+
+
+def _in_workbook(sheet: Any, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None)
+    if not isinstance(value, str):
+        return value
+    cell = WriteOnlyCell(sheet, value=value)
+    cell.data_type = "s"  # otherwise `#N/A` would be an error and not a name
+    return cell
 
 
 def _cell(value: Any) -> Any:
@@ -146,5 +165,4 @@ def _cell(value: Any) -> Any:
         return value
     if len(value) == 20 and value[10] == "T" and value.endswith("Z"):
         return datetime.fromisoformat(value)
-    clean = "".join(c for c in value if c.isprintable() or c in "\t\n")
-    return f"'{clean}" if clean.lstrip().startswith(FORMULA_STARTS) else clean
+    return safe(value)

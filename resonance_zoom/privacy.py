@@ -1,7 +1,7 @@
 """A person's data: what is known of them, and its end, for one who asks or for everybody."""
 
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from resonance_zoom.acts import Desk, RegistrantDesk, registrant
 from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import DatabaseBusy, NotFound, ResonanceError, ZoomNotFound, ZoomRefused
 from resonance_zoom.mail import maildir
-from resonance_zoom.store import erasure, journal, people, sessions
+from resonance_zoom.store import claims, erasure, journal, people, sessions
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import events, letters, registrants
 from resonance_zoom.store.tables import journal as lines
@@ -120,16 +120,17 @@ def clear_leftovers(store: Store) -> None:
         journal.forget(connection, LEFTOVERS)
 
 
-def due_at(connection: Connection, campaign: Campaign) -> datetime:
-    """When all personal data are to be erased: as the file says, and as letters and pages tell.
+def kept_until(connection: Connection, campaign: Campaign) -> date:
+    """The local day on which all personal data are erased, as letters and pages tell.
 
     A meeting that was moved by hand on Zoom to a later day counts from that day.
     """
-    held: list[Any] = list(meetings.rows(connection))
-    ends = [row.end_at for row in held if row.end_at is not None and row.cancelled_at is None]
-    days = [end.astimezone(campaign.timezone).date() for end in ends]
-    kept = [day + timedelta(days=campaign.keep_days_after_last) for day in days]
-    return max([campaign.ends_at, *(campaign.midnight(day) for day in kept)])
+    return campaign.kept_until(claims.last_end(connection))
+
+
+def due_at(connection: Connection, campaign: Campaign) -> datetime:
+    """When that day begins."""
+    return campaign.midnight(kept_until(connection, campaign))
 
 
 def is_due(connection: Connection, campaign: Campaign, now: datetime) -> bool:

@@ -129,10 +129,10 @@ def _transfers(here: Here) -> Iterator[str]:
 
 def _retention(here: Here) -> Iterator[str]:
     campaign = here.campaign
-    end = campaign.ends_at
+    end = campaign.keep_until
     if here.connection is not None:
-        end = privacy.due_at(here.connection, campaign)
-    day = french.calendar_day(end.astimezone(campaign.timezone).date())
+        end = privacy.kept_until(here.connection, campaign)
+    day = french.calendar_day(end)
     yield (
         f"Personnes inscrites : effacées le {day}, {_days(campaign.keep_days_after_last)} après la"
         " dernière rencontre, par le service lui-même, avec toutes les sauvegardes ; plus tôt sur"

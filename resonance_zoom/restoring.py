@@ -163,6 +163,8 @@ def _made_safe(
         held = holds.hold_what_was_queued(connection, now)
         holds.open_window(connection, until=now, reason=holds.RESTORED)
         connection.execute(delete(sessions))
+        # What was signed out, withdrawn or used since, nobody knows here.
+        journal.remember(connection, journal.LINKS_SINCE, now)
         for used in present.spent:  # an invitation that was used since works no second time
             statement = insert(connection, spent).values(**used)
             connection.execute(statement.on_conflict_do_nothing())

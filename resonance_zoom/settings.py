@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -33,6 +33,7 @@ SECRETS = frozenset(
 )
 RUN_NEEDS = frozenset({*ZOOM_CREDENTIALS, "ZOOM_WEBHOOK_SECRET_TOKEN", "SECRET_KEY"})
 ZOOM_NEEDS = frozenset(ZOOM_CREDENTIALS)
+LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Secret(str):
@@ -65,6 +66,7 @@ class Settings:
     port: int
     log_format: str | None
     smtp_connections: int = 4
+    trusted_proxies: tuple[str, ...] = LOOPBACK
     secret_files: tuple[Path, ...] = field(default=(), compare=False)  # where secrets were read
 
     @property
@@ -168,6 +170,7 @@ class _Reader:
                 "HOST", "127.0.0.1", _is_host, "must be an address of this machine, or its name"
             ),
             port=self.number("PORT", 8000, 0, 65535),
+            trusted_proxies=self.proxies(),
             log_format=self.choice("LOG_FORMAT", "", {"": None, "text": "text", "json": "json"}),
             secret_files=tuple(self.secret_files),
         )
@@ -252,6 +255,22 @@ class _Reader:
                 " at most two (the new and the old one), separated by a comma"
             )
         return secrets
+
+    def proxies(self) -> tuple[str, ...]:
+        """Addresses and networks. Not the whole Internet: anybody could be anybody then."""
+        value = self.get("TRUSTED_PROXIES")
+        told = tuple(part.strip() for part in value.split(",") if part.strip())
+        for part in told:
+            try:
+                wide = ip_network(part).prefixlen == 0
+            except ValueError:
+                wide = True
+            if wide:
+                self.problems.append(
+                    f"TRUSTED_PROXIES: {part[:50]!r} must be an address or a network of the proxy,"
+                    " such as 172.17.0.1 or 172.30.0.0/24"
+                )
+        return told or LOOPBACK
 
     def guessable(self, settings: Settings, needs: Collection[str]) -> None:
         """What anybody could guess or look up opens our doors to them: not for who runs it."""

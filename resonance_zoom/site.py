@@ -7,7 +7,7 @@ from resonance_zoom.campaign import Campaign
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.store.engine import Store
 from resonance_zoom.web import pages
-from resonance_zoom.web.public import cards
+from resonance_zoom.web.public import cards, keep_until
 
 INDEX, STYLE, ICON = "index.html", "style.css", "icon.svg"
 
@@ -26,6 +26,7 @@ def write_site(campaign: Campaign, store: Store | None, now: datetime, folder: P
         stylesheet=STYLE,
         icon=ICON,
         cards=cards(campaign, store, now),
+        keep_until=keep_until(campaign, store),
     )
     files = {INDEX: html.encode(), STYLE: pages.stylesheet(), ICON: pages.ICON.read_bytes()}
     try:

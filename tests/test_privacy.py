@@ -1,7 +1,10 @@
 """Personal data: what is known can be read, and ends for good, for one person or for everybody."""
 
 import json
+import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -125,6 +128,24 @@ def test_erase_leaves_no_byte_of_a_person_in_database_log_or_letters(
     assert at_zoom == []
     assert len(rows(service, registrants)) == 42  # the counts stay
     assert types("erase", EMAIL, "--yes")[0] == 1
+
+
+@pytest.mark.of_a_file("its bytes are looked for in the file")
+def test_what_a_program_without_care_has_deleted_is_gone_with_the_next_erasure(
+    service: Service, person: list[str], types: Type
+) -> None:
+    """SQLite leaves bytes behind unless it is told otherwise; a database browser may not tell it."""
+    assert service.settings.database_file is not None
+    with closing(sqlite3.connect(service.settings.database_file)) as careless:
+        careless.execute("PRAGMA secure_delete=OFF")
+        careless.execute("INSERT INTO meta VALUES ('left', ?)", ["left-behind " * 2_000])
+        careless.commit()
+        careless.execute("DELETE FROM meta WHERE key = 'left'")
+        careless.commit()
+        careless.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert files_with(service.settings.data_dir, "left-behind") == {"resonance.db"}
+    assert types("erase", EMAIL, "--yes")[0] == 0
+    assert files_with(service.settings.data_dir, "left-behind") == set()
 
 
 @pytest.mark.of_a_file("its bytes are looked for in the file")
@@ -320,6 +341,33 @@ def test_the_day_that_pages_and_letters_name_is_the_day_of_the_purge(
     clock.to(2021, 4, 14, 22, 0)
     run(service, "purge_personal_data")
     assert known(service) == []
+
+
+def test_a_move_by_hand_moves_the_day_that_pages_and_letters_name_and_the_end_of_links(
+    service: Service,
+    zoom: SimulatedZoom,
+    person: list[str],
+    meetings: list[SimMeeting],
+    mail_server: MailServer,
+    clock: Clock,
+) -> None:
+    """From 16 March to 20 May: 19 June, and the page of who holds a place is there until then."""
+    zoom.edit_meeting(meetings[1].id, start_time=datetime(2021, 5, 20, 8, tzinfo=UTC))
+    run(service, "create_meetings")
+    clock.move(minutes=11)
+    run(service, "create_meetings", "send_reminders", "deliver_letters")
+    moved = mail_server.to(EMAIL)[-1]
+    assert moved.kind == "moved"
+    assert "ils sont effacés le 19 juin 2021" in moved.text.replace("\u00a0", " ")
+    visitor = TestClient(make_app(service), base_url="http://localhost:8000")
+    own = re.search(r"/me/\S+", moved.text)
+    assert own is not None
+    for path in ("/", own[0]):
+        assert "effacées le 19 juin 2021" in visitor.get(path).text.replace("\u00a0", " ")
+    clock.to(2021, 6, 18, 21, 59)
+    assert visitor.get(own[0]).status_code == 200
+    clock.to(2021, 6, 18, 22, 0)
+    assert visitor.get(own[0]).status_code == 404
 
 
 @pytest.fixture

@@ -413,3 +413,24 @@ class TestExample:
 def _named() -> list[str]:
     text = EXAMPLE.read_text(encoding="utf-8")
     return sorted(re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("value", "trusted"),
+    [
+        ("", ("127.0.0.1", "::1")),
+        ("172.17.0.1", ("172.17.0.1",)),
+        (" 172.30.57.0/24 , fd00::/64,", ("172.30.57.0/24", "fd00::/64")),
+    ],
+)
+def test_the_proxies_that_are_believed(dotenv: Path, value: str, trusted: tuple[str, ...]) -> None:
+    assert settings(dotenv, TRUSTED_PROXIES=value).trusted_proxies == trusted
+
+
+@pytest.mark.parametrize(
+    "value", ["*", "0.0.0.0/0", "::/0", "caddy", "172.30.57.1/24", "127.0.0.1;::1"]
+)
+def test_not_everybody_is_believed(dotenv: Path, value: str) -> None:
+    """Whoever is believed says who they are, and is counted as whoever they say."""
+    (problem,) = problems(dotenv, TRUSTED_PROXIES=value)
+    assert problem.startswith(f"TRUSTED_PROXIES: {value!r} must be an address or a network")

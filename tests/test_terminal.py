@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -71,6 +72,28 @@ def test_who_finds_the_one_of_that_name(types: Type, people: None) -> None:
     code, out, _ = types("who", "alic")
     assert code == 0
     assert "alice@example.org" in out
+
+
+@pytest.mark.parametrize("words", [("registrants",), ("letters",), ("letter", "confirmation")])
+@pytest.mark.parametrize("was", [None, 0o644])
+def test_what_a_command_writes_is_for_its_user_alone_from_the_first_byte(
+    types: Type, people: None, words: tuple[str, ...], was: int | None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Whatever umask there is, and without a moment in which it stands open."""
+    file = tmp_path / ("x.eml" if words[0] == "letter" else "x.csv")
+    if was is not None:
+        file.touch(mode=was)
+        file.chmod(was)
+    monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("too late"))
+    umask = os.umask(0)
+    try:
+        code, _, said = types(*words, "--output", str(file))
+    finally:
+        os.umask(umask)
+    assert code == 0, said
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert b"example.org" in file.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["missing/list.csv", "missing/list.xlsx"])
@@ -194,3 +217,22 @@ def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     assert colour() is False
     monkeypatch.delenv("NO_COLOR")
     assert colour() is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://u:first@canary@127.0.0.1:1/x",
+        "postgresql+psycopg://u:first@canary:word@127.0.0.1:1/x",
+        "postgresql+psycopg://u:word@127.0.0.1:canary/x",
+    ],
+)
+def test_of_a_database_url_that_is_written_wrongly_no_part_is_told(
+    types: Type, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """An @ in a password makes its end look like a host, or like a port."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    code, out, said = types("status")
+    assert (code, out) == (78, "")
+    assert "canary" not in said
+    assert "write @ as %40" in said

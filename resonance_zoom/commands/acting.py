@@ -13,7 +13,7 @@ from resonance_zoom.errors import NotFound
 from resonance_zoom.printing import print_json, say
 from resonance_zoom.service import utc_now
 from resonance_zoom.settings import load_settings
-from resonance_zoom.store import journal
+from resonance_zoom.store import journal, sessions
 
 SWEPT = ("focus_group", "listed", "repaired", "refreshed", "absent", "gone", "withheld", "owed")
 
@@ -99,3 +99,14 @@ def resume() -> None:
         journal.forget(connection, journal.PAUSED)
         _acted(connection, "resume", "sending resumed")
     click.echo("sending goes on")
+
+
+@click.command("sign-out")
+@click.confirmation_option("--yes", prompt="Sign all of the staff out, and withdraw unused links?")
+def sign_out() -> None:
+    """Sign all of the staff out and withdraw every link that nobody used yet; invite anew then."""
+    with database(load_settings()) as store, store.write() as connection:
+        count = sessions.close_all(connection)
+        journal.remember(connection, journal.LINKS_SINCE, utc_now())
+        _acted(connection, "sign_everybody_out", f"{count} sessions ended", sessions=count)
+    click.echo(f"{count} sessions ended; links made before now let nobody in")

@@ -127,6 +127,7 @@ def clock() -> None:
 def _all_parts(host: str | None = None, port: int | None = None) -> Iterator[Service]:
     settings = load_settings(needs=RUN_NEEDS)
     logs.configure(settings.log_format)
+    logs.tell_what_nobody_catches()
     settings = replace(
         settings,
         host=settings.host if host is None else host,

@@ -1,5 +1,6 @@
 """The command that moves a campaign into another database."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,11 +23,16 @@ from resonance_zoom.store.tables import metadata
 def migrate_to(url: str) -> None:
     """Copy the whole campaign into the empty database at URL, while the service is stopped.
 
-    From SQLite to PostgreSQL (postgresql+psycopg://USER:PASSWORD@HOST/NAME), or back.
+    From SQLite to PostgreSQL (postgresql+psycopg://USER:PASSWORD@HOST/NAME), or back. Give - as URL
+    when it holds a password: then it is asked for. Everybody on a machine can read the words of a
+    command.
     """
+    if url == "-":
+        asked = sys.stdin.isatty()
+        url = click.prompt("URL", hide_input=True, err=True) if asked else sys.stdin.readline()
     settings = load_settings()
     with database(settings) as source:
-        target = open_store(url)
+        target = open_store(url.strip())
         try:
             if target.name == source.name:
                 raise ResonanceError(

@@ -15,7 +15,7 @@ from resonance_zoom.commands.at_hand import actor, as_json, database, known_grou
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.links import READER, ROLES, Links
 from resonance_zoom.mail.postman import make_postman
-from resonance_zoom.printing import print_json, say
+from resonance_zoom.printing import print_json, say, write_private
 from resonance_zoom.service import Service, open_service, utc_now
 from resonance_zoom.settings import load_settings
 from resonance_zoom.site import write_site
@@ -159,7 +159,7 @@ def _parts() -> Iterator[Service]:
 
 def _write(path: Path, message: bytes) -> None:
     try:
-        path.write_bytes(message)
+        write_private(path, message)
     except OSError as error:
         raise ResonanceError(
             f"cannot write {path} ({error.strerror})", remedy="Name another file."

@@ -28,6 +28,7 @@ class Claim:
     meeting: Any
     others: tuple[Any, ...]  # the person's other meetings to come
     told_start: datetime | None = None  # of which the last letter spoke
+    last_end: datetime | None = None  # of all meetings that will be: data are kept from then on
 
 
 def _row_of(name: str, columns: Iterable[Column[Any]]) -> Any:
@@ -112,6 +113,7 @@ def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
     if not rows:
         return []
     known = _meetings(connection)
+    last = _last_end(known)
     return [
         Claim(
             letter := _Letter(*row[:_LETTERS]),
@@ -119,9 +121,20 @@ def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
             known[letter.focus_group],
             _to_come(known, row[_PEOPLE], person.focus_group, now),
             told_start(connection, person.id) if letter.kind == "moved" else None,
+            last,
         )
         for row in rows
     ]
+
+
+def last_end(connection: Connection) -> datetime | None:
+    """When the last meeting ends that Zoom holds and nobody called off; None without any."""
+    return _last_end(_meetings(connection))
+
+
+def _last_end(known: Mapping[str, Any]) -> datetime | None:
+    ends = (row.end_at for row in known.values() if row.end_at and row.cancelled_at is None)
+    return max(ends, default=None)
 
 
 def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, ...]:

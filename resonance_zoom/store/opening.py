@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sqlalchemy.exc import ArgumentError
+
 from resonance_zoom.errors import ConfigurationError
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.sqlite import SqliteStore
@@ -10,7 +12,7 @@ SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 
 
 def open_store(url: str) -> Store:
-    """The store behind a URL. Nothing is read yet. Raises ConfigurationError."""
+    """The store behind a URL. Nothing is read yet. Raises ConfigurationError, which quotes none."""
     if url.startswith(POSTGRESQL):
         return _on_a_server(url)
     return open_file(url)
@@ -35,4 +37,10 @@ def _on_a_server(url: str) -> Store:
             f"DATABASE_URL: the driver of PostgreSQL is not installed ({error.name})",
             remedy="Install it: pip install 'resonance-zoom[postgres]'",
         ) from None
-    return PostgresqlStore(url)
+    try:
+        return PostgresqlStore(url)
+    except (ValueError, ArgumentError):  # whose words may be a part of the password
+        raise ConfigurationError(
+            "DATABASE_URL: cannot be read as postgresql+psycopg://USER:PASSWORD@HOST/NAME",
+            remedy="In the password write @ as %40, : as %3A, / as %2F, % as %25.",
+        ) from None

@@ -68,6 +68,9 @@ class PostgresqlStore(engine.Store):
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = make_url(url)
+        if "@" in (self.url.host or ""):
+            # What stands before the last @ is the end of a password: it would be told as a host.
+            raise ValueError("an @ in the password")
         self.name = f"{self.url.host or 'localhost'}/{self.url.database}"
         self.stem, self.folder = self.url.database or "resonance", Path("var")
         self.engine = create_engine(
@@ -78,6 +81,7 @@ class PostgresqlStore(engine.Store):
             pool_timeout=engine.BUSY_TIMEOUT_MS / 1000,
             pool_recycle=1800,
             connect_args=_connecting(self.url),
+            hide_parameters=True,
         )
         self._reading = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -88,6 +92,7 @@ class PostgresqlStore(engine.Store):
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             connect_args=_connecting(self.url),
+            hide_parameters=True,
         )
         self._locks: Connection | None = None  # what our own locks hang on
         self._locking = threading.Lock()

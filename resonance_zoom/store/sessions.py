@@ -93,5 +93,10 @@ def close(connection: Connection, session: Session) -> None:
     connection.execute(delete(sessions).where(sessions.c.key == session.key))
 
 
+def close_all(connection: Connection) -> int:
+    """Sign everybody out; returns how many sessions there were."""
+    return connection.execute(delete(sessions)).rowcount
+
+
 def _digest(cookie: str) -> str:
     return hashlib.sha256(cookie.encode("utf-8", "surrogateescape")).hexdigest()

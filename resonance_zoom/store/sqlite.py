@@ -262,7 +262,7 @@ class SqliteStore(engine.Store):
 
 def _engine(path: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:
     # The path is only what the pool is chosen by: one for a file, not the one for memory.
-    made = create_engine(f"sqlite:///{path}", creator=connect)
+    made = create_engine(f"sqlite:///{path}", creator=connect, hide_parameters=True)
 
     @event.listens_for(made, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:

@@ -10,6 +10,7 @@ from resonance_zoom.service import Service
 from resonance_zoom.web import health, pages, personal, public, staff, webhooks
 from resonance_zoom.web.challenges import Challenges
 from resonance_zoom.web.security import OwnName, SecurityHeaders, headers_of
+from resonance_zoom.web.staff.guesses import Guesses
 
 _ZOOM_CALLS = ("http", "POST", webhooks.PATH)
 ROUTES = (
@@ -57,7 +58,7 @@ def make_app(service: Service) -> App:
     )
     app.router.redirect_slashes = False  # it would lead to whatever `Host` says
     app.state.service = service
-    app.state.failures = {}
+    app.state.guesses = Guesses()
     app.state.challenges = Challenges()
     app.state.webhook_headers = [
         (name.lower().encode(), value.encode())

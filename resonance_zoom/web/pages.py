@@ -54,7 +54,6 @@ def rendered(template: str, campaign: Campaign, now: datetime, **context: Any) -
     whole = {
         "campaign": campaign,
         "now": now,
-        "keep_until": french.calendar_day(campaign.keep_until),
         "stylesheet": stylesheet_path(),
         "icon": "/icon.svg",
         "banner": "",

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from resonance_zoom import acts, meetings, privacy
 from resonance_zoom.errors import NotFound, ResonanceError
 from resonance_zoom.links import LinkRefused
+from resonance_zoom.mail import french
 from resonance_zoom.mail.letters import is_join_url
 from resonance_zoom.service import Service
 from resonance_zoom.store import people
@@ -67,6 +68,7 @@ def show(request: Request) -> Response:
         return _refused(request)
     now = visitor.service.now()
     with visitor.service.store.read() as connection:
+        kept_until = privacy.kept_until(connection, visitor.service.campaign)
         sent = connection.execute(
             select(letters.c.registrant, letters.c.kind, letters.c.sent_at)
             .where(letters.c.registrant.in_([row.id for row in visitor.rows]))
@@ -88,6 +90,7 @@ def show(request: Request) -> Response:
         first_name=visitor.rows[0].first_name,
         email=visitor.rows[0].email,
         registrations=registrations,
+        keep_until=french.calendar_day(kept_until),
         done=request.query_params.get("done") == "withdrawn",
     )
 
@@ -190,12 +193,11 @@ def _visitor(request: Request) -> Visitor | None:
     """Who came by the link in the address, None when it is none of ours."""
     service = pages.service_of(request)
     try:
-        number = service.links.registrant(
-            request.path_params["token"], service.campaign, service.now()
-        )
+        # Before anything is read: who guesses costs us nothing.
+        number = service.links.registrant(request.path_params["token"])
         with service.store.read() as connection:
             one = acts.registrant(connection, number)
-            if not one.email:
+            if not one.email or service.now() >= privacy.due_at(connection, service.campaign):
                 return None
             order = [row.focus_group for row in meetings.rows(connection)]
             rows = sorted(

@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from resonance_zoom import meetings
+from resonance_zoom import meetings, privacy
 from resonance_zoom.campaign import Campaign, FocusGroup
+from resonance_zoom.mail import french
 from resonance_zoom.mail.letters import is_join_url
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import registrants
@@ -44,7 +45,16 @@ def campaign_page(request: Request) -> Response:
         "campaign.html",
         headers={"Cache-Control": "public, max-age=60"},
         cards=cards(service.campaign, service.store, service.now()),
+        keep_until=keep_until(service.campaign, service.store),
     )
+
+
+def keep_until(campaign: Campaign, store: Store | None) -> str:
+    """The day on which personal data are erased; without a database as the file has it."""
+    if store is None:
+        return french.calendar_day(campaign.keep_until)
+    with store.read() as connection:
+        return french.calendar_day(privacy.kept_until(connection, campaign))
 
 
 def cards(campaign: Campaign, store: Store | None, now: datetime) -> list[Card]:

@@ -1,5 +1,6 @@
 """The headers of every answer, whatever route and status: no script, no frame, no other host."""
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +22,7 @@ HEADERS = {
 _PRIVATE = ("/staff", "/me/")
 # Zoom signs its calls, and gives up after a 4xx; probes come by whatever address they know.
 _MACHINES = ("/webhooks/zoom", "/healthz", "/readyz", "/metrics")
+_HOST_FORM = re.compile(r"[A-Za-z0-9._-]+(:\d*)?|\[[0-9A-Fa-f:.]+\](:\d*)?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -80,6 +82,8 @@ class OwnName:
             return True  # there it was not yet invented
         if len(asked) != 1:
             return False  # what stands before us may have gone by the other one
+        if _HOST_FORM.fullmatch(asked[0]) is None:
+            return False  # programs disagree on where `localhost#.evil.example` ends
         try:
             return urlsplit(f"//{asked[0]}").hostname in self.names
         except ValueError:

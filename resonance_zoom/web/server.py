@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -20,8 +20,7 @@ DRAIN_SECONDS = 10
 # How long another thread may go on computing (a wave of letters) while a request waits to be read.
 # Python's own 5 ms would be paid several times a request.
 TURN_SECONDS = 0.0005
-# Whose word about the real sender of a request is taken: a proxy on this machine.
-PROXIES = ["127.0.0.1", "::1"]
+LOOPBACK = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,20 @@ class Limits:
 
 
 class WebServer:
-    """uvicorn in a thread. The main thread keeps the signals: `uvicorn.run` would take them."""
+    """uvicorn in a thread. The main thread keeps the signals: `uvicorn.run` would take them.
 
-    def __init__(self, app: Any, *, host: str, port: int, limits: Limits | None = None) -> None:
+    `proxies`: addresses and networks whose word about the real sender of a request is taken.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        host: str,
+        port: int,
+        limits: Limits | None = None,
+        proxies: Sequence[str] = LOOPBACK,
+    ) -> None:
         self.host = host
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -55,7 +65,7 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            forwarded_allow_ips=PROXIES,  # else uvicorn reads the environment
+            forwarded_allow_ips=[*proxies],  # else uvicorn reads the environment
             timeout_keep_alive=limits.idle,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )

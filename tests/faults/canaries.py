@@ -57,6 +57,7 @@ ABOUT_PEOPLE = {
     "breach-report",
 }
 AT_THE_END = {
+    "sign-out": ("--yes",),
     "cancel": (f"{NEEDED[2]}-bob@example.org", "teletravail", "--yes"),
     "erase": (f"{NEEDED[2]}-alice@example.org", "--yes"),
     "purge": ("--yes",),

@@ -148,6 +148,7 @@ def test_every_page_that_reads_the_database_has_such_a_fault(
         "/staff/registrants",
         "/staff/registrants.csv",
         "/staff/registrants.xlsx",
+        "/staff/sign-in/a.b.c",  # which tells the journal of it
     ]
 
 
@@ -210,6 +211,19 @@ def test_behind_our_proxy_a_guesser_is_known_by_the_last_address(port: int) -> N
         assert answers == [403] * 20 + [429]
         assert guess(proxy, "198.51.100.8") == 403
         assert guess(proxy, "127.0.0.1, 198.51.100.7") == 429
+
+
+def test_a_proxy_elsewhere_is_believed_where_it_is_named(service: Service) -> None:
+    """In a container of its own; else all visitors would be one, and shut out with the first."""
+    server = WebServer(make_app(service), host="127.0.0.1", port=0, proxies=["127.0.0.0/30"])
+    server.start()
+    with line(server.port, source="127.0.0.2") as proxy:
+        assert [guess(proxy, "198.51.100.7") for _ in range(21)] == [403] * 20 + [429]
+        assert guess(proxy, "198.51.100.8") == 403
+    with line(server.port, source="127.0.0.9") as stranger:
+        answers = [guess(stranger, f"203.0.113.{number}") for number in range(21)]
+    server.stop()
+    assert answers == [403] * 20 + [429]
 
 
 def test_the_environment_names_no_other_proxies(

@@ -237,14 +237,26 @@ def test_only_who_holds_the_lock_tidies_the_log(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "requirements-build.txt"]
+    ("name", "installed_by"),
+    [
+        ("requirements.txt", "Makefile"),
+        ("requirements-dev.txt", "Makefile"),
+        ("requirements-build.txt", "Makefile"),
+        ("requirements-build.txt", "Dockerfile"),
+        ("requirements-bench.txt", "Makefile"),
+        ("requirements-postgres.txt", "Dockerfile"),
+    ],
 )
-def test_every_locked_package_has_its_version_and_its_hashes(name: str) -> None:
+def test_every_locked_package_has_its_version_and_its_hashes(name: str, installed_by: str) -> None:
     text = (PROJECT / name).read_text(encoding="utf-8").replace("\\\n", " ")
     packages = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     assert packages
     for line in packages:
         assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", line), line
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", line), line
-    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    assert f"--require-hashes -r {name}" in makefile
+    told = (PROJECT / installed_by).read_text(encoding="utf-8")
+    assert f"--require-hashes -r {name}" in told
+    # Nothing is installed beside the locks but what is built here.
+    for line in re.findall(r"pip install .*", told):
+        words = line.split()
+        assert {"--require-hashes", "--no-deps", "virtualenv"} & {*words}, line

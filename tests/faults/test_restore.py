@@ -8,11 +8,12 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
+from starlette.testclient import TestClient
 
 from jobs import create_meetings
 from resonance_zoom import acts, daemon, reports
@@ -25,6 +26,7 @@ from resonance_zoom.store.opening import open_store
 from resonance_zoom.store.sessions import open_session
 from resonance_zoom.store.tables import journal, letters, registrants, sessions, spent
 from resonance_zoom.web import webhooks
+from resonance_zoom.web.app import make_app
 from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.protocol import Verified
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
@@ -586,6 +588,9 @@ def test_the_brake_and_used_invitations_outlast_a_restore_and_nobody_is_signed_i
     service = start()
     with service.store.write() as connection:
         open_session(connection, name="Claire", role="admin", now=clock())
+    before = service.links.invitation(
+        "Zoé", "admin", now=clock(), ends_at=clock() + timedelta(days=7)
+    )
     types("backup", "signed-in.db")
     acts.pause(acts.Desk(service.store, service.campaign, clock(), "Claire"))
     with service.store.write() as connection:
@@ -597,6 +602,9 @@ def test_the_brake_and_used_invitations_outlast_a_restore_and_nobody_is_signed_i
         assert notes.recall(connection, notes.PAUSED) == "Claire"
     assert [row.token for row in rows(service, spent)] == ["invitation-1"]
     assert rows(service, sessions) == []  # whoever signed out since would be in again
+    # Nor is it known which links were used since: on a server, whose `spent` is the backup's.
+    visitor = TestClient(make_app(service), base_url="http://localhost:8000")
+    assert visitor.post(before).status_code == 403
 
 
 # ---- a database that was lost (F58) ----------------------------------------------------------

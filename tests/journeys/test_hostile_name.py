@@ -384,8 +384,8 @@ def test_the_commands_write_every_name_into_files_and_no_formula(
         == {
             ("Alice", "Martin"),
             ("<script>alert(1)</script>", "{{ 7*7 }} %(x)s"),
-            ("Marie\nBcc: x@evil.example", '\'=HYPERLINK("https://evil.example";"Curie")'),
-            ("[31mAnna", f"Bel1m {LONG}"),
+            ("Marie Bcc: x@evil.example", '\'=HYPERLINK("https://evil.example";"Curie")'),
+            ("[31mAnna ", f"Bel1m {LONG}"),
         }
     )
 

@@ -194,3 +194,21 @@ def test_what_is_too_large_compressed_or_no_json_is_refused_for_good(zoom_calls:
     assert zoom_calls.post(b" " * (256 * 1024)).status_code == 400
     assert zoom_calls.post(b"{}", encoding="gzip").status_code == 415
     assert zoom_calls.post(b"[1, 2").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("ahead", "applied"), [(0, True), (300, True), (301, False), (10**8, False)]
+)
+def test_a_stamp_from_the_future_does_not_decide_for_ever(
+    service: Service, zoom_calls: Caller, meeting: SimMeeting, ahead: int, applied: bool
+) -> None:
+    """The highest stamp wins: one from next year would win over all that is still to come."""
+    registrant = {"id": "r1", "email": "alice@example.org", "first_name": "A", "status": "approved"}
+    document = {
+        "event": CREATED,
+        "event_ts": (int(zoom_calls.clock.seconds()) + ahead) * 1000,
+        "payload": {"object": {"id": meeting.id, "registrant": registrant}},
+    }
+    assert zoom_calls.post(json.dumps(document).encode()).status_code == 200
+    assert len(rows(service, registrants)) == applied
+    assert ("sync_registrants" in zoom_calls.woken) is not applied

@@ -68,6 +68,18 @@ def test_a_name_adds_no_tag_no_attribute_and_no_link(name: str) -> None:
     assert "evil.example" not in letter.html
 
 
+def test_a_last_name_is_as_safe_as_a_first_one_in_an_organisers_own_template(
+    tmp_path: Path,
+) -> None:
+    room = written(tmp_path, txt=TXT + "Bonjour {{ last_name }},", subject="{{ last_name }}")
+    name = "{{ 7*7 }}\r\nBcc: x@evil.example \u202e" + "Z" * 100
+    letter = room.render(replace(FIELDS, kind="confirmation", last_name=name))
+    assert letter.text.splitlines()[-1] == (
+        f"Bonjour {{{{ 7*7 }}}} Bcc: x@\u2060evil.\u2060example {'Z' * 48},"
+    )
+    assert letter.subject == f"{{{{ 7*7 }}}} Bcc: x@evil.example {'Z' * 48}"
+
+
 @pytest.mark.parametrize(
     "join_url",
     [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resonance_zoom.errors import MailRefused, MailUnreachable
-from resonance_zoom.mail.letters import RenderedLetter
+from resonance_zoom.mail.letters import LetterRefused, RenderedLetter
 from resonance_zoom.mail.message import build_message, message_id
 from resonance_zoom.mail.names import clean_header
 from tests.mail.sample import (
@@ -160,6 +160,17 @@ def test_no_words_add_a_header_or_make_the_builder_raise(words: str) -> None:
     assert header(raw, "To") == "camille@example.net"
     assert header(raw, "From").endswith("<letters@example.org>")
     assert max(map(len, raw.split(b"\r\n"))) < 998
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
+def test_a_header_that_reads_as_two_is_refused_whoever_made_it(
+    monkeypatch: pytest.MonkeyPatch, line_end: str
+) -> None:
+    """The last look, should a library or a cleaner let one through."""
+    two = f"Subject: a{line_end}Bcc: all@example.org\r\n"
+    monkeypatch.setattr("resonance_zoom.mail.message._subject", lambda _words: two)
+    with pytest.raises(LetterRefused, match="do not read back"):
+        built()
 
 
 @given(st.text(st.characters(), max_size=200))

@@ -98,13 +98,23 @@ class TestARealServer:
         assert caught.value.permanent
         assert "MAIL_FROM" in caught.value.remedy
 
-    def test_no_byte_is_sent_for_an_address_that_is_none(
-        self, mail_server: MailServer, postman: SmtpPostman
-    ) -> None:
-        with pytest.raises(MailRefused):
-            send(postman, recipient="a@example.net, b@example.net")
+    @pytest.mark.parametrize(
+        "recipient",
+        [
+            "a@example.net, b@example.net",
+            "a@example.net>\r\nRCPT TO:<b@example.net",
+            "a%b@example.net",
+            "a@example.net> NOTIFY=SUCCESS",
+        ],
+    )
+    def test_no_byte_is_sent_for_an_address_that_is_none(self, recipient: str) -> None:
+        with Peer([GREETING, EHLO, OK, OK, GO, QUEUED]) as peer:
+            postman = SmtpPostman(peer.url, timeout=5)
+            with pytest.raises(MailRefused, match="address"):
+                send(postman, recipient=recipient)
+            postman.close()
 
-        assert mail_server.kept == []
+        assert peer.heard == []
 
     def test_check_login_repeats_what_the_server_says(self, mail_server: MailServer) -> None:
         assert re.match(r"250 \S", check_login(mail_server.url))

@@ -1,5 +1,7 @@
 """A campaign that outgrows its file arrives whole in PostgreSQL, or not at all."""
 
+import io
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +58,19 @@ def test_everything_arrives_and_goes_on(
     with there.write() as connection:  # the next rows get numbers of their own
         journal.note(connection, begun.now(), "staff.resume", "sending resumed (by alice)")
         assert chain.examine(connection).problems == ()
+
+
+def test_a_url_with_a_password_is_read_where_nobody_else_sees_it(
+    begun: Service, types: Type, prepared_url: str, there: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words of a command are read by everybody on the machine."""
+    begun.store.close()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{prepared_url}\n"))
+    code, out, err = types("migrate-to", "-")
+    assert code == 0, err
+    assert prepared_url not in f"{out}{err}"
+    with there.read() as new:
+        assert new.execute(select(registrants.c.first_name)).scalar() == "Élise ❤"
 
 
 def test_it_comes_back_to_a_file_the_same(begun: Service, there: Store, tmp_path: Any) -> None:

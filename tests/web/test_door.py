@@ -7,9 +7,11 @@ import jwt
 import pytest
 from starlette.testclient import TestClient
 
+from resonance_zoom.errors import DatabaseBusy
 from resonance_zoom.service import Service
+from resonance_zoom.web.app import ROUTES, make_app
 from resonance_zoom.web.staff import PAGES
-from tests.conftest import Clock
+from tests.conftest import Clock, Type
 
 Staff = Callable[..., TestClient]
 
@@ -89,6 +91,111 @@ def test_a_guesser_is_told_to_stop(visitor: TestClient, service: Service, clock:
     assert answers == [403] * 20 + [429]
     clock.move(minutes=15)
     assert visitor.get("/staff/sign-in/a.b.c").status_code == 403
+
+
+def journal_of(service: Service) -> list[tuple[str, str, str]]:
+    with service.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT kind, level, message FROM journal ORDER BY id")
+        return [tuple(row) for row in rows]
+
+
+def test_refused_links_and_the_door_that_shuts_are_in_the_journal_once_a_minute(
+    visitor: TestClient, service: Service, clock: Clock
+) -> None:
+    for _ in range(30):
+        visitor.get("/staff/sign-in/a.b.c")
+    shut = "20 refused links from one place: it waits for 15 minutes"
+    assert journal_of(service) == [
+        (
+            "staff.link_refused",
+            "warning",
+            "entry refused, links that are too old, incomplete or made up: 1",
+        ),
+        ("staff.door_shut", "warning", shut),
+    ]
+    clock.move(minutes=15)
+    visitor.get("/staff/sign-in/a.b.c")
+    assert journal_of(service)[2:] == [
+        (
+            "staff.link_refused",
+            "warning",
+            "entry refused, links that are too old, incomplete or made up: 20",
+        )
+    ]
+
+
+def test_of_many_who_are_shut_out_within_a_minute_the_journal_hears_once(
+    service: Service, clock: Clock
+) -> None:
+    app = make_app(service)
+
+    def guess(host: str) -> None:
+        client = TestClient(app, base_url="http://localhost:8000", client=(host, 50000))
+        for _ in range(20):
+            client.get("/staff/sign-in/a.b.c")
+
+    for number in range(3):
+        guess(f"198.51.100.{number}")
+    assert [kind for kind, _, _ in journal_of(service)] == ["staff.link_refused", "staff.door_shut"]
+    clock.move(minutes=1)
+    guess("198.51.100.9")
+    assert [kind for kind, _, _ in journal_of(service)].count("staff.door_shut") == 2
+
+
+def test_a_clock_that_is_set_back_keeps_no_refusal_from_the_journal(
+    visitor: TestClient, service: Service, clock: Clock
+) -> None:
+    visitor.get("/staff/sign-in/a.b.c")
+    clock.move(hours=-3)
+    visitor.get("/staff/sign-in/a.b.c")
+    assert [kind for kind, _, _ in journal_of(service)] == ["staff.link_refused"] * 2
+
+
+def test_a_refusal_that_cannot_be_written_down_is_a_refusal_all_the_same(
+    visitor: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy() -> None:
+        raise DatabaseBusy("somebody writes")
+
+    monkeypatch.setattr(service.store, "write", busy)
+    answers = [visitor.get("/staff/sign-in/a.b.c").status_code for _ in range(21)]
+    assert answers == [403] * 20 + [429]
+
+
+def test_who_comes_and_goes_and_who_may_not_is_in_the_journal(
+    staff: Staff, service: Service
+) -> None:
+    reader = staff("reader", "Claire")
+    reader.get("/staff/act/pause/-")
+    reader.post("/staff/sign-out", data={"csrf": token_in(reader.get("/staff/").text)})
+    assert journal_of(service) == [
+        ("staff.sign_in", "info", "Claire: signed in as reader"),
+        ("staff.not_allowed", "warning", "Claire may only read: /staff/act/pause/-"),
+        ("staff.sign_out", "info", "Claire: signed out"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unknown", "unknown", True),
+    ],
+)
+def test_who_has_many_addresses_is_counted_by_their_network(
+    service: Service, one: str, other: str, same: bool
+) -> None:
+    app = make_app(service)
+
+    def guess(host: str) -> int:
+        client = TestClient(app, base_url="http://localhost:8000", client=(host, 50000))
+        return client.get("/staff/sign-in/a.b.c").status_code
+
+    assert [guess(one) for _ in range(20)] == [403] * 20
+    assert guess(other) == (429 if same else 403)
 
 
 def test_who_has_guessed_too_often_waits_even_with_a_link_that_works(
@@ -177,6 +284,44 @@ def token_in(html: str) -> str:
     return html.partition('name="csrf" value="')[2].partition('"')[0]
 
 
+def test_sign_out_ends_every_session_and_withdraws_every_link_that_was_not_used(
+    service: Service, staff: Staff, visitor: TestClient, types: Type, clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    alice, unused = staff("admin"), link(service)
+    monkeypatch.setattr("resonance_zoom.commands.acting.utc_now", clock)
+    code, out, _ = types("sign-out", "--yes")
+    assert (code, out) == (0, "1 sessions ended; links made before now let nobody in\n")
+    assert alice.get("/staff/").status_code == 401
+    for answer in (visitor.get(unused), visitor.post(unused)):
+        assert answer.status_code == 403
+        assert "Ce lien ne fonctionne pas" in answer.text
+    clock.move(microseconds=1)
+    assert visitor.post(link(service)).status_code == 303
+    assert ("staff.sign_everybody_out", "info") in {row[:2] for row in journal_of(service)}
+
+
+def test_only_what_changes_something_or_shows_a_link_is_for_admins() -> None:
+    """The table once more, so that nobody opens a door by changing one word of it."""
+    for_admins = {
+        ("GET", "/staff/act/{act}/{subject}"),
+        ("POST", "/staff/act/{act}/{subject}"),
+        ("GET", "/staff/letters/preview/{kind}/{registrant:int}"),
+        ("GET", "/staff/letters/preview/{kind}/{registrant:int}/html"),
+    }
+    assert {(method, path) for method, path, role, _ in PAGES if role == "admin"} == for_admins
+    others = {(method, path) for method, path, role, _ in PAGES if role == "reader"}
+    assert {path for method, path in others if method == "POST"} == {"/staff/sign-out"}
+    assert len(PAGES) == len(for_admins) + len(others)
+
+
+def test_behind_no_page_of_the_staff_is_one_that_lets_in_everybody() -> None:
+    open_to_a_link = {"/staff", "/staff/sign-in/{token}"}
+    for route in ROUTES:
+        if route.path.startswith("/staff") and route.path not in open_to_a_link:
+            assert getattr(route.endpoint, "role", "") in {"reader", "admin"}, route.path
+
+
 @pytest.mark.parametrize(("method", "path", "role"), [page[:3] for page in PAGES])
 def test_every_page_lets_in_whom_the_table_says(
     method: str, path: str, role: str, staff: Staff, visitor: TestClient
@@ -194,6 +339,12 @@ def test_every_page_lets_in_whom_the_table_says(
     assert (reader == 403) is (role == "admin" or method == "POST")
     assert admin not in {401, 500}
     assert (admin == 403) is (method == "POST")  # without the form's token
+    if method == "POST":
+        form = {"once": "x" * 24}
+        for who, name in ((staff("reader"), "reader"), (staff("admin"), "admin")):
+            form["csrf"] = token_in(who.get("/staff/").text)
+            answer = who.post(address, data=form)
+            assert (answer.status_code == 403) is (name == "reader" and role == "admin")
 
 
 @pytest.mark.parametrize(

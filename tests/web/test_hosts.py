@@ -41,7 +41,19 @@ def test_pages_are_given_under_our_own_names(on_the_internet: TestClient, host: 
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "rencontres.example.org.evil.example", "[", "", "a@evil.example"]
+    "host",
+    [
+        "evil.example",
+        "rencontres.example.org.evil.example",
+        "[",
+        "",
+        "a@evil.example",
+        "localhost#.evil.example",
+        "localhost/.evil.example",
+        "localhost?.evil.example",
+        "localhost\\.evil.example",
+        "evil.example:8000@localhost",
+    ],
 )
 @pytest.mark.parametrize("path", ["/", "/staff/", "/staff", "/me/x", "/nowhere"])
 def test_under_another_name_there_is_nothing(

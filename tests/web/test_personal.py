@@ -1,10 +1,14 @@
 """A registrant's own page: theirs alone, complete, and a place can be given up on it."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
+import requests
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
@@ -14,6 +18,8 @@ from resonance_zoom import acts, privacy
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, letters, registrants
 from resonance_zoom.store.tables import meetings as meetings_table
+from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from tests.conftest import Clock
 from tests.mail_server import MailServer
@@ -89,6 +95,29 @@ def test_pressed_twice_a_place_is_given_up_once(
     with service.store.read() as connection:
         kinds = connection.execute(select(letters.c.kind)).scalars().all()
     assert kinds.count("withdrawn") == 1
+
+
+def test_pressed_eight_times_at_once_a_place_is_given_up_once(
+    service: Service, zoom: SimulatedZoom, link: str
+) -> None:
+    server = WebServer(make_app(service), host="127.0.0.1", port=0)
+    server.start()
+    address = f"http://127.0.0.1:{server.port}{urlsplit(link).path}/withdraw/teletravail"
+    together = threading.Barrier(8)
+
+    def press(_: int) -> tuple[int, str]:
+        together.wait()
+        answer = requests.post(address, allow_redirects=False, timeout=30)
+        return answer.status_code, answer.headers["location"].partition("?")[2]
+
+    with ThreadPoolExecutor(8) as people:
+        assert set(people.map(press, range(8))) == {(303, "done=withdrawn")}
+    server.stop()
+    with service.store.read() as connection:
+        said = connection.exec_driver_sql("SELECT message FROM journal WHERE kind LIKE 'staff.%'")
+        assert said.scalars().all() == ["place given up (by registrant)"]
+        owed = connection.exec_driver_sql("SELECT kind FROM letters WHERE state = 'queued'")
+        assert owed.scalars().all() == ["withdrawn"]
 
 
 def test_a_place_in_a_meeting_that_is_over_cannot_be_given_up_any_more(

@@ -4,12 +4,15 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from openpyxl import load_workbook
 from starlette.testclient import TestClient
 
+from resonance_zoom import printing
+from resonance_zoom.cells import safe
 from resonance_zoom.service import Service
 from resonance_zoom.web.staff import listings, spreadsheets
 from resonance_zoom.web.staff.spreadsheets import Column
@@ -289,11 +292,29 @@ def test_no_typed_cell_can_run_in_a_spreadsheet() -> None:
     assert in_csv[-7]["a"] == 'x";"y'
 
 
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_no_cell_that_a_command_writes_can_run_either(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"list.{ending}"
+    printing.write_file(file, [{"a": typed, "b": "x"} for typed, _ in PAYLOADS], ("a", "b"))
+    if ending == "csv":
+        written = [line["a"] for line in rows_of(file.read_bytes())]
+    else:
+        sheet = load_workbook(file).active
+        assert sheet is not None
+        types = {cell.data_type for row in sheet.iter_rows(min_row=2) for cell in row}
+        assert not types & {"f", "e"}  # no formula, no error
+        written = [str(row[0].value or "") for row in sheet.iter_rows(min_row=2)]
+    for (typed, quote), found in zip(PAYLOADS, written, strict=True):
+        assert found.startswith("'") is bool(quote), repr(typed)
+        assert "\n" not in found
+
+
 def test_signs_that_a_workbook_may_not_hold_are_taken_out() -> None:
     every = "".join(map(chr, [*range(32), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF]))
-    assert spreadsheets.safe(f"a{every}b") == "a  b"  # two runs of line breaks
-    assert spreadsheets.safe("a\ud800b") == "ab"
-    assert spreadsheets.safe("ligne\r\nsuite") == "ligne suite"
+    assert safe(f"a{every}b") == "a  b"  # two runs of line breaks
+    assert safe("a\ud800b") == "ab"
+    assert safe("photo\u202egnp.exe\u2066") == "photognp.exe"  # nothing reads backwards
+    assert safe("ligne\r\nsuite") == "ligne suite"
 
 
 def test_times_are_local_on_both_sides_of_a_change_of_clocks() -> None:

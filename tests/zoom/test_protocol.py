@@ -142,6 +142,20 @@ def test_a_missing_malformed_or_wrong_signature_is_401(signature: str) -> None:
     assert caught.value.status == 401
 
 
+@pytest.mark.parametrize("stamp", ["", "soon", "1.5e9", "-1739923528", "٣" * 10, "9" * 400])
+def test_a_right_signature_over_a_time_that_is_none_is_401(stamp: str) -> None:
+    """Else it would be read as a number, and answered 500."""
+    signed = (
+        "v0="
+        + hmac.new(
+            SECRET.encode(), b"v0:" + stamp.encode() + b":" + BODY, hashlib.sha256
+        ).hexdigest()
+    )
+    with pytest.raises(BadNotification) as caught:
+        signed_by(SECRET, x_zm_signature=signed, x_zm_request_timestamp=stamp)
+    assert caught.value.status == 401
+
+
 def test_headers_that_are_not_there_are_401() -> None:
     for missing in HEADERS:
         headers = {name: value for name, value in HEADERS.items() if name != missing}
@@ -440,11 +454,12 @@ def test_depth_counts_brackets_and_not_text() -> None:
     assert "deeper" in refused(deep.replace(b"[" * 31 + b"]" * 31, b"[" * 32 + b"]" * 32))
 
 
-@pytest.mark.parametrize("body", [b'"\\' * 128_000, b'"' * 256_000, b'"' + b'\\"' * 127_000])
-def test_the_worst_body_is_refused_at_once(body: bytes) -> None:
+@pytest.mark.parametrize("brackets", [b"", b"[]" * 40])  # with many, they are counted
+@pytest.mark.parametrize("body", [b'"\\' * 127_000, b'"' * 255_000, b'"' + b'\\"' * 127_000])
+def test_the_worst_body_is_refused_at_once(body: bytes, brackets: bytes) -> None:
     """A search that starts anew at each quote would take minutes for a quarter of a megabyte."""
     began = time.process_time()
-    assert refused(body) == "the body is not JSON"
+    assert refused(brackets + body) == "the body is not JSON"
     assert time.process_time() - began < 2
 
 

@@ -7,7 +7,7 @@ opens a session. https://cheatsheetseries.owasp.org/cheatsheets/Session_Manageme
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +20,7 @@ from resonance_zoom.store import journal, sessions
 from resonance_zoom.store.sessions import Session
 from resonance_zoom.web import pages
 from resonance_zoom.web.forms import fields_of, same_origin
-
-FAILURES, WINDOW = 20, timedelta(minutes=15)
+from resonance_zoom.web.staff.guesses import Guesses, client_of, note_refused, note_shut
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +187,25 @@ def _signed_in(request: Request) -> Response:
 
 def _invitation(request: Request, service: Service) -> Invitation:
     """Whom the link of an address lets in. Raises LinkRefused, also for who has guessed a lot."""
-    if len(_recent_failures(request, service)) >= FAILURES:
+    guesses: Guesses = request.app.state.guesses
+    now = service.now()
+    if guesses.shut(client_of(request), now):
         raise LinkRefused("too many links that did not work")
-    return service.links.read_invitation(request.path_params["token"], service.now())
+    try:
+        invitation = service.links.read_invitation(request.path_params["token"], now)
+        _refuse_withdrawn(service, invitation)
+    except LinkRefused:
+        note_refused(service, guesses, now)
+        raise
+    return invitation
+
+
+def _refuse_withdrawn(service: Service, invitation: Invitation) -> None:
+    """Raises LinkRefused for a link that was made before the last `sign-out`."""
+    with service.store.read() as connection:
+        since = journal.recall(connection, journal.LINKS_SINCE)
+    if since is not None and invitation.made_at <= datetime.fromisoformat(since):
+        raise LinkRefused("this link was withdrawn")
 
 
 def sign_out(visit: Visit) -> Response:
@@ -261,15 +276,15 @@ def _outside(request: Request) -> Response:
 
 def _no_entry(request: Request, service: Service) -> Response:
     """The same page whatever was wrong with the link, and a limit on trying."""
-    recent = _recent_failures(request, service)
-    throttle: dict[str, list[datetime]] = request.app.state.failures
-    throttle[_client(request)] = [*recent, service.now()][-FAILURES - 1 :]
-    if len(throttle) > 10_000:
-        throttle.clear()
+    guesses: Guesses = request.app.state.guesses
+    now, client = service.now(), client_of(request)
+    was_shut = guesses.shut(client, now)
+    if guesses.count(client, now):
+        note_shut(service, now)
     return pages.page(
         request,
         "message.html",
-        status=429 if len(recent) >= FAILURES else 403,
+        status=429 if was_shut else 403,
         heading="Ce lien ne fonctionne pas",
         sentences=[
             "Il a déjà servi, il est trop ancien, ou il est incomplet. Demandez-en un autre."
@@ -278,24 +293,13 @@ def _no_entry(request: Request, service: Service) -> Response:
     )
 
 
-def _recent_failures(request: Request, service: Service) -> list[datetime]:
-    """When links that let nobody in came from this address lately."""
-    throttle: dict[str, list[datetime]] = request.app.state.failures
-    since = service.now() - WINDOW
-    return [moment for moment in throttle.get(_client(request), []) if moment > since]
-
-
-def _client(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 def _not_allowed(request: Request, service: Service, session: Session) -> Response:
     with service.store.write() as connection:
         journal.note(
             connection,
             service.now(),
             "staff.not_allowed",
-            f"{session.name} may only read: {request.url.path}",
+            f"{session.name} may only read: {request.url.path[:100]}",
             level=journal.WARNING,
             by=session.name,
         )

@@ -400,6 +400,20 @@ WORDS: Mapping[str, Words] = {
         "Entrée refusée : lien déjà utilisé.",
         verdict=DONE,
     ),
+    "staff.sign_everybody_out": _words(
+        "{by} ferme toutes les sessions de l’équipe ({sessions}) et retire les liens qui n’ont pas"
+        " servi.",
+        "Toutes les sessions de l’équipe sont fermées.",
+    ),
+    "staff.link_refused": _words(
+        "Entrée refusée : {refused:lien trop ancien, incomplet ou inventé|liens trop anciens,"
+        " incomplets ou inventés}.",
+        "Entrée refusée.",
+        verdict=DONE,
+    ),
+    "staff.door_shut": _words(
+        "Trop de liens refusés d’un même endroit : il attend un quart d’heure.", verdict=DONE
+    ),
     "staff.not_allowed": _words(
         "Action refusée à {by}, qui ne peut que lire.", "Action refusée.", verdict=DONE
     ),

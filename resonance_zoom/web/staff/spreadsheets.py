@@ -1,12 +1,7 @@
-"""Lists as French spreadsheets open them: CSV and XLSX, in which nothing that was typed can run.
-
-https://owasp.org/www-community/attacks/CSV_Injection
-"""
+"""Lists as French spreadsheets open them: CSV and XLSX, in which nothing that was typed can run."""
 
 import csv
 import io
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +13,10 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 
+from resonance_zoom.cells import safe
+
 CSV_TYPE = "text/csv; charset=utf-8"
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
-_BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
-_NOT_IN_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +25,6 @@ class Column:
 
     heading: str
     width: int
-
-
-def safe(text: str) -> str:
-    """A cell on one line. What a spreadsheet could take for a formula gets an apostrophe first."""
-    clean = _NOT_IN_XML.sub("", _BREAKS.sub(" ", text))
-    runs = text.startswith(FORMULA_STARTS) or _seen(clean).startswith(FORMULA_STARTS)
-    return f"'{clean}" if runs else clean
-
-
-def _seen(text: str) -> str:
-    """A text from its first visible character on."""
-    for place, character in enumerate(text):
-        if unicodedata.category(character) not in _UNSEEN:
-            return text[place:]
-    return ""
 
 
 def as_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]], zone: ZoneInfo) -> bytes:
