@@ -13,6 +13,8 @@ from resonance_zoom.store.tables import journal, meta, runs
 
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
 PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
+MAILBOX = "mailbox"  # how far the one of the reports was read
+MAILBOX_DOWN = "mailbox_down"  # its trouble, while it cannot be read
 CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
 
 
