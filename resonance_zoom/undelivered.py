@@ -36,8 +36,8 @@ def first_left_at(connection: Connection) -> datetime | None:
 def open_cases(connection: Connection, now: datetime) -> dict[str, int]:
     """{LOST: people, DELAYED: people} of meetings to come whom something has not reached.
 
-    A case is closed by a letter to the same person that left later, or is about to, and is not lost
-    itself; and when they hold no place any more.
+    A case is closed by a letter to the same person that left later, or is about to (if that comes
+    back, it is a case itself), and when they hold no place any more.
     """
     later = letters.alias()
     made_good = exists().where(
@@ -46,7 +46,6 @@ def open_cases(connection: Connection, now: datetime) -> dict[str, int]:
             and_(later.c.state == outbox.SENT, later.c.claimed_at > letters.c.claimed_at),
             and_(later.c.state.in_((outbox.QUEUED, outbox.SENDING)), later.c.id > letters.c.id),
         ),
-        func.coalesce(later.c.bounce, "") != LOST,
     )
     counted = (
         select(letters.c.bounce, func.count(letters.c.registrant.distinct()))
