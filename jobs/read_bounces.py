@@ -11,6 +11,7 @@ from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 
 A_DAY = timedelta(days=1)  # a mailbox counts days in a zone of its own
+MOST_BATCHES = 10  # in one run; who floods the mailbox must not keep the service busy
 TOLD_AFTER = 3  # failures in a row; a connection may break once
 REST = timedelta(hours=1)  # after what only a person can mend: a login may be locked otherwise
 
@@ -42,12 +43,15 @@ def _read(service: Service, mailbox: Mailbox) -> tuple[int, int]:
         since = undelivered.first_left_at(connection)
         seen = _seen(journal.recall(connection, journal.MAILBOX), mailbox)
     read = news = 0
-    more = since is not None
-    while since is not None and more and not service.stopping():
+    if since is None:
+        return read, news
+    for _ in range(MOST_BATCHES):
         batch = mailbox.read_on((since - A_DAY).date(), seen)
-        seen, more = batch.seen, batch.more
+        seen = batch.seen
         read += len(batch.messages)
         news += _keep(service, mailbox, batch)
+        if not batch.more or service.stopping():
+            break
     return read, news
 
 

@@ -141,11 +141,13 @@ class Mailbox:
         except imaplib.IMAP4.abort:
             raise  # the connection broke: nothing was said of the password
         except (imaplib.IMAP4.error, ValueError) as error:
+            said = _said(error)
             raise MailboxUnreadable(
-                f"the mailbox at {self._host} refuses the login: {_said(error)}",
+                f"the mailbox at {self._host} refuses the login: {said}",
                 remedy="Correct user and password in BOUNCES_URL (write @ : / % as %40 …). Many"
                 " providers want a password made for programs.",
-                permanent=True,
+                # https://www.rfc-editor.org/rfc/rfc5530: it cannot say whether they are right
+                permanent="[UNAVAILABLE]" not in said,
             ) from error
 
     def _examined(self, imap: imaplib.IMAP4) -> tuple[int, int]:

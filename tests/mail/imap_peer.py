@@ -37,6 +37,7 @@ class ImapPeer:
         self.capabilities = capabilities
         self.uid_last = uid_last  # as some servers do: after the literal
         self.knows = True  # the password
+        self.refusal = "AUTHENTICATIONFAILED"
         self.silent = False  # says nothing at all any more
         self.messages: dict[int, tuple[bytes, date]] = {}
         self.faults: dict[int, str] = {}
@@ -144,7 +145,7 @@ class ImapPeer:
         return "OK done"
 
     def _logged_in(self, right: bool) -> str:
-        return "OK hello" if right and self.knows else f"NO [AUTHENTICATIONFAILED] not {USER}"
+        return "OK hello" if right and self.knows else f"NO [{self.refusal}] not {USER}"
 
     def _found(self, first: int, since: date) -> list[int]:
         """As the standard has it: `*` is the last message, whatever stands before the colon."""

@@ -142,6 +142,11 @@ def test_a_refused_login_is_for_a_person_to_mend(peer: ImapPeer, capabilities: s
     assert "BOUNCES_URL" in error.remedy
 
 
+def test_a_server_that_cannot_look_passwords_up_is_tried_again(peer: ImapPeer) -> None:
+    peer.knows, peer.refusal = False, "UNAVAILABLE"
+    assert not trouble(lambda: read(peer)).permanent
+
+
 def test_a_password_with_an_accent_is_told_as_one_where_it_cannot_be_said(peer: ImapPeer) -> None:
     peer.capabilities = "IMAP4rev1"
     box = Mailbox(peer.url.replace("canary", "%C3%A9"))

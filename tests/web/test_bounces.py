@@ -339,6 +339,19 @@ def test_a_mailbox_that_was_numbered_anew_is_read_again_and_nothing_told_twice(
     assert len(lines(town, "letter.bounced")) == 2
 
 
+def test_a_flood_of_messages_is_read_a_part_at_a_time(
+    town: Town, mailbox: ImapPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resonance_zoom.mail.mailbox.LOOKED_AT", 1)
+    for _ in range(12):
+        mailbox.put(b"Content-Type: text/plain\n\nBuy something\n")
+    mailbox.put(report(letter_to(town, "alice")))
+    assert read(town) is None
+    assert bounces(town)[0] == ("sent", None, None)
+    assert read(town) is None
+    assert bounces(town)[0] == ("sent", "lost", "5.1.1")
+
+
 def test_another_mailbox_is_read_from_its_beginning(
     town: Town, mailbox: ImapPeer, environ: dict[str, str]
 ) -> None:
