@@ -13,11 +13,13 @@ from jobs import (
     create_meetings,
     deliver_letters,
     purge_personal_data,
+    read_bounces,
     send_reminders,
     sync_registrants,
     watch,
 )
 from resonance_zoom.service import Service
+from resonance_zoom.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Job:
 
     Firings stand on the clock's own marks (every 10 minutes: :00, :10, …) and once at start.
     `without_webhooks` replaces `every` when WEBHOOKS=off makes the sweep the only source.
+    `setting`: without it there is nothing to do but at start.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Job:
     every: timedelta
     says: str
     without_webhooks: timedelta | None = None
+    setting: str = ""
 
     def period(self, *, webhooks: bool) -> timedelta:
         """How often it runs under these settings."""
@@ -66,6 +70,13 @@ SCHEDULE = (
         "sends every letter that is ready",
     ),
     Job(
+        "read_bounces",
+        read_bounces.run,
+        timedelta(minutes=5),
+        "reads which letters came back, in the mailbox of BOUNCES_URL",
+        setting="bounces_url",
+    ),
+    Job(
         "watch",
         watch.run,
         timedelta(minutes=1),
@@ -84,6 +95,11 @@ SCHEDULE = (
         "copies the database and keeps the copies of fourteen days",
     ),
 )
+
+
+def timetable(settings: Settings) -> tuple[Job, ...]:
+    """The SCHEDULE without the jobs that these settings leave nothing to do."""
+    return tuple(job for job in SCHEDULE if not job.setting or getattr(settings, job.setting))
 
 
 def job(name: str) -> Job:

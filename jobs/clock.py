@@ -15,9 +15,10 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from jobs import SCHEDULE, Job
+from jobs import SCHEDULE, Job, timetable
 from resonance_zoom.errors import ResonanceError, unforeseen
 from resonance_zoom.service import Service
+from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -27,15 +28,15 @@ STUCK = 300.0  # seconds in which no job has ended, though one is due every quar
 log = structlog.get_logger("jobs")
 
 
-def triggers(*, webhooks: bool) -> Mapping[str, IntervalTrigger]:
-    """The SCHEDULE as APScheduler's triggers, on the clock's own marks."""
+def triggers(settings: Settings) -> Mapping[str, IntervalTrigger]:
+    """The timetable as APScheduler's triggers, on the clock's own marks."""
     return {
         job.name: IntervalTrigger(
-            seconds=int(job.period(webhooks=webhooks).total_seconds()),
+            seconds=int(job.period(webhooks=settings.webhooks).total_seconds()),
             start_date=EPOCH,
             timezone=UTC,
         )
-        for job in SCHEDULE
+        for job in timetable(settings)
     }
 
 
@@ -89,7 +90,7 @@ class Heartbeat:
             job_defaults={"coalesce": True, "max_instances": 3, "misfire_grace_time": None},
         )
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
-        for name, trigger in triggers(webhooks=service.settings.webhooks).items():
+        for name, trigger in triggers(service.settings).items():
             self._scheduler.add_job(self._turns[name].take, trigger, id=name, name=name)
         self._scheduler.add_job(self._beat, _beats(), id="beat")
         self._beat()
@@ -120,7 +121,7 @@ class Heartbeat:
             )
 
     def _triggers(self) -> dict[str, IntervalTrigger]:
-        return {**triggers(webhooks=self.service.settings.webhooks), "beat": _beats()}
+        return {**triggers(self.service.settings), "beat": _beats()}
 
     def start(self) -> None:
         """Begin: every job once, in the order of the SCHEDULE, then each at its marks."""

@@ -22,7 +22,8 @@ ResonanceError                 one sentence for a person; .remedy says what to d
     ├── MailUnreachable        no conversation was possible: the relay is down; every letter waits
     ├── MailDeferred           4xx: this letter again later
     ├── MailRefused            5xx: this letter never
-    └── MailInDoubt            the bytes were sent, the answer was lost: it may have been accepted
+    ├── MailInDoubt            the bytes were sent, the answer was lost: it may have been accepted
+    └── MailboxUnreadable      reports of what came back are not read; letters leave all the same
 """
 
 import traceback
@@ -200,6 +201,17 @@ class MailRefused(MailError):
 
 class MailInDoubt(MailError):
     """Everything was sent and the answer was lost: the letter may have been accepted."""
+
+
+class MailboxUnreadable(MailError):
+    """The mailbox of BOUNCES_URL cannot be read: no letter waits for it.
+
+    `permanent` is True for what waiting will not mend, such as a refused login.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", permanent: bool = False) -> None:
+        super().__init__(message, remedy=remedy)
+        self.permanent = permanent
 
 
 def unforeseen(error: BaseException) -> str:

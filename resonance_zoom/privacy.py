@@ -21,7 +21,8 @@ from resonance_zoom.sweep import LISTINGS
 PURPOSES = {
     "registrations": "to hold your place, and to send you your link",
     "told": "what Zoom told us about your registrations, and when",
-    "letters": "which letter left for you, and the mail server's answer, so that none goes twice",
+    "letters": "which letter left for you, the mail server's answer, so that none goes twice,"
+    " and whether it came back",
     "journal": "what the service and the staff did about your registrations",
 }
 LEFTOVERS = "leftovers"  # in `meta`: something was erased, and its bytes are not yet gone

@@ -159,6 +159,11 @@ def _retention(here: Here) -> Iterator[str]:
 def _security(here: Here) -> Iterator[str]:
     settings = here.settings
     yield _mail_way(settings)
+    if settings.bounces_url:
+        yield (
+            f"Courriers revenus : lus dans la boîte {_host(settings.bounces_url)}, sans rien y"
+            " changer ; seuls les messages qui sont des rapports de non-remise sont ouverts."
+        )
     yield _page_way(settings)
     if settings.webhooks:
         yield "Annonces de Zoom : signées et vérifiées (HMAC-SHA256) ; les autres sont refusées."

@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select
 
-from resonance_zoom import holds
+from resonance_zoom import holds, undelivered
 from resonance_zoom.campaign import CONFIRMATION, Campaign, FocusGroup
 from resonance_zoom.errors import NotFound
 from resonance_zoom.store import journal as notes
 from resonance_zoom.store import outbox, people
 from resonance_zoom.store.tables import journal, letters, meetings, registrants, runs
+from resonance_zoom.undelivered import DELAYED, LOST
 
 STATUSES = ("approved", "pending", "denied", "cancelled")
 LEVELS = ("debug", "info", "warning", "error")
@@ -30,7 +31,7 @@ def status(connection: Connection, campaign: Campaign, now: datetime) -> dict[st
         ],
         "sending": _sending(connection, now),
         "last_runs": _last_runs(connection),
-        "alerts": _alerts(connection),
+        "alerts": _alerts(connection, now),
     }
 
 
@@ -114,7 +115,7 @@ def _last_runs(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _alerts(connection: Connection) -> list[str]:
+def _alerts(connection: Connection, now: datetime) -> list[str]:
     """What needs somebody now, in sentences."""
     problems = connection.execute(
         select(meetings.c.focus_group, meetings.c.problem).where(meetings.c.problem.is_not(None))
@@ -135,6 +136,13 @@ def _alerts(connection: Connection) -> list[str]:
             f"{many} confirmations wait for a yes, more than the file allows in a day:"
             " resonance-zoom held"
         )
+    if people := undelivered.open_cases(connection, now).get(LOST):
+        alerts.append(
+            f"letters to {people} people came back: resonance-zoom letters --bounce {LOST}"
+        )
+    trouble = notes.recall(connection, notes.MAILBOX_DOWN)
+    if trouble and trouble["told"]:
+        alerts.append(f"letters that come back are not seen: {trouble['error']}")
     alerts += [
         f"{run['job']} fails: {run['error']}"
         for run in _last_runs(connection)
@@ -178,6 +186,7 @@ def letter_list(
     focus_group: str | None = None,
     kind: str | None = None,
     state: str | None = None,
+    bounce: str | None = None,
     registrant: int | None = None,
 ) -> list[dict[str, Any]]:
     """Every letter owed so far, by the moment it fell due."""
@@ -190,6 +199,7 @@ def letter_list(
         (letters.c.focus_group, focus_group),
         (letters.c.kind, kind),
         (letters.c.state, state),
+        (letters.c.bounce, bounce),
         (letters.c.registrant, registrant),
     ):
         query = _where(query, column, value)
@@ -210,6 +220,9 @@ def _letter(row: Any) -> dict[str, Any]:
         "sent_at": _iso(row.sent_at),
         "message_id": row.message_id,
         "again_at": _iso(row.ready_at) if row.state == "queued" else None,
+        "bounce": row.bounce,
+        "bounced_at": _iso(row.bounced_at),
+        "bounce_reason": " ".join(filter(None, (row.bounce_status, row.bounce_detail))) or None,
     }
 
 
@@ -311,9 +324,18 @@ def _answer(row: Any, found: Sequence[dict[str, Any]]) -> str:
         return f"{row.status}: no link is owed"
     confirmations = [letter for letter in found if letter["kind"] == CONFIRMATION]
     sent = [letter for letter in found if letter["state"] == "sent"]
-    if sent:
+    if arrived := [letter for letter in sent if letter["bounce"] != LOST]:
+        last = arrived[-1]
+        left = f"the link left with the {last['kind']} at {last['sent_at']} ({last['reason']})"
+        if last["bounce"] == DELAYED:
+            return f"perhaps: {left}, and is delayed on its way: {last['bounce_reason'] or '?'}"
+        return f"yes: {left}"
+    if sent and not any(letter["state"] in {"queued", "sending"} for letter in found):
         last = sent[-1]
-        return f"yes: the link left with the {last['kind']} at {last['sent_at']} ({last['reason']})"
+        return (
+            f"no: the {last['kind']} of {last['sent_at']} came back at {last['bounced_at']}:"
+            f" {last['bounce_reason'] or '?'}"
+        )
     if confirmations:
         last = confirmations[-1]
         again = f", again at {last['again_at']}" if last["again_at"] else ""

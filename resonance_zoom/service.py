@@ -15,6 +15,7 @@ from resonance_zoom.delivery import Delivery
 from resonance_zoom.errors import CampaignFileError, ResonanceError
 from resonance_zoom.links import Links
 from resonance_zoom.mail.letters import LetterRoom
+from resonance_zoom.mail.mailbox import Mailbox
 from resonance_zoom.mail.postman import Postman, make_postmen
 from resonance_zoom.settings import Settings
 from resonance_zoom.store import journal
@@ -48,6 +49,7 @@ class Service:
     guard: ClockGuard
     links: Links
     now: Callable[[], datetime]
+    mailbox: Mailbox | None = None  # of letters that came back
     wake: Callable[[str], None] = lambda _job: None
     stopping: Callable[[], bool] = lambda: False
     clock_elsewhere: bool = False  # this process only answers requests
@@ -108,6 +110,7 @@ def open_service(
         guard=ClockGuard(store=store, now=now, monotonic=monotonic),
         links=links,
         now=now,
+        mailbox=Mailbox(settings.bounces_url) if settings.bounces_url else None,
         wake=store.wake,
     )
 

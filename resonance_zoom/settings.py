@@ -12,7 +12,7 @@ from email.utils import parseaddr
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -28,6 +28,7 @@ SECRETS = frozenset(
         "ZOOM_WEBHOOK_SECRET_TOKEN",
         "SECRET_KEY",
         "SMTP_URL",
+        "BOUNCES_URL",
         "DATABASE_URL",
     }
 )
@@ -67,6 +68,7 @@ class Settings:
     log_format: str | None
     smtp_connections: int = 4
     trusted_proxies: tuple[str, ...] = LOOPBACK
+    bounces_url: Secret | None = None
     secret_files: tuple[Path, ...] = field(default=(), compare=False)  # where secrets were read
 
     @property
@@ -146,6 +148,7 @@ class _Reader:
             ),
             smtp_url=self.smtp_url(),
             smtp_connections=self.number("SMTP_CONNECTIONS", 4, 1, 50),
+            bounces_url=self.bounces_url(),
             mail_from=self.checked(
                 "MAIL_FROM", "", _is_sender, "must be an address such as contact@example.org"
             )
@@ -246,6 +249,15 @@ class _Reader:
         )
         return Secret(value) if value else None
 
+    def bounces_url(self) -> Secret | None:
+        value = self.checked(
+            "BOUNCES_URL",
+            "",
+            lambda v: not v or _is_mailbox(v),
+            "must be imaps://USER:PASSWORD@HOST/INBOX (imap:// only on this machine)",
+        )
+        return Secret(value) if value else None
+
     def webhook_secrets(self) -> tuple[Secret, ...]:
         value = self.get("ZOOM_WEBHOOK_SECRET_TOKEN")
         secrets = tuple(Secret(part.strip()) for part in value.split(",") if part.strip())
@@ -321,6 +333,20 @@ def _is_database(value: str) -> bool:
         except ValueError:
             return False
     return value.startswith("sqlite:///") and not value.endswith(":memory:")
+
+
+def _is_mailbox(value: str) -> bool:
+    """A login and a folder of plain characters; a line break in one would be a command of its own.
+
+    A folder whose name has accents is written in another way by each server.
+    """
+    parts = _split(value)
+    if parts is None or parts.query or parts.fragment:
+        return False
+    safe = parts.scheme == "imaps" or (parts.scheme == "imap" and is_loopback(parts.hostname))
+    login = unquote(parts.username or ""), unquote(parts.password or "")
+    folder = unquote(parts.path)
+    return safe and all(login) and "".join((*login, folder)).isprintable() and folder.isascii()
 
 
 def _is_sender(value: str) -> bool:

@@ -37,6 +37,7 @@ from resonance_zoom.zoom.client import ZoomClient
 from resonance_zoom.zoom.payloads import MeetingSummary
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests.conftest import WEBHOOK_SECRET, Clock, free_port
+from tests.mail.imap_peer import ImapPeer
 from tests.mail_server import MailServer
 
 REAL_ZOOM = "https://api.zoom.us/v2"
@@ -152,7 +153,7 @@ def test_a_machine_where_all_is_right_is_green_from_top_to_bottom(
     assert [p.name for p in found] == [
         "campaign file", "dates ahead", "environment", "database", "staff acts", "disk", "Zoom token", "scopes",
         "host licensed", "host free", "clock", "webhook secret", "public address", "mail",
-        "time zone data", "versions",
+        "returned mail", "time zone data", "versions",
     ]  # fmt: skip
     assert [p for p in found if p.level != "green" or p.remedy] == []
 
@@ -217,6 +218,7 @@ def test_no_secret_and_no_address_is_ever_said(
         ("/users/jean%40mairie.test/x", "/users/(address)/x"),
         (f"bad {SECRET_KEY}!", "bad ***!"),
         ("no p%40ssword or p@ssword", "no *** or ***"),
+        ("no m%40ilbox or m@ilbox", "no *** or ***"),
         ("write one such as contact@example.org", "write one such as contact@example.org"),
     ],
 )
@@ -225,7 +227,11 @@ def test_what_a_server_says_is_made_discreet(
 ) -> None:
     chatty = (("chatty", lambda _patient: red(words, words)),)
     monkeypatch.setattr(doctor, "CHECKS", chatty)
-    keeping = replace(machine, smtp_url=Secret("smtp://us:p%40ssword@127.0.0.1:25"))
+    keeping = replace(
+        machine,
+        smtp_url=Secret("smtp://us:p%40ssword@127.0.0.1:25"),
+        bounces_url=Secret("imaps://us:m%40ilbox@127.0.0.1"),
+    )
     assert list(examine(keeping)) == [Point("chatty", "red", said, said)]
 
 
@@ -872,6 +878,35 @@ def test_a_sender_of_another_domain_calls_for_spf_and_dkim(
     if level == "orange":
         assert "letters leave from example.net, the organiser is at example.org" in found.says
         assert "SPF and DKIM records of example.net" in found.remedy
+
+
+# ---- returned mail ---------------------------------------------------------------------------
+
+
+def test_without_a_mailbox_nothing_is_wrong_and_it_is_said(look: Look) -> None:
+    found = look("returned mail")
+    assert (found.level, found.says) == (
+        "green", "BOUNCES_URL is not set: nobody sees here which letters came back",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_the_mailbox_of_what_came_back_is_really_entered(
+    look: Look, machine: Settings, knows: bool
+) -> None:
+    with ImapPeer() as peer:
+        peer.knows = knows
+        peer.put(b"From: aunt@example.org\n\nA word between us\n")
+        found = look("returned mail", changed=replace(machine, bounces_url=Secret(peer.url)))
+    if knows:
+        assert (found.level, found.says) == (
+            "green", "the mailbox at 127.0.0.1 can be read (1 message)",
+        )  # fmt: skip
+        assert not any("FETCH" in words for words in peer.heard)
+    else:  # letters leave all the same
+        assert found.level == "orange"
+        assert found.says.startswith("the mailbox at 127.0.0.1 refuses the login: ")
+        assert "BOUNCES_URL" in found.remedy
 
 
 # ---- what lies underneath --------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What each job does and does not do, run as the heartbeat runs it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import jobs
 from jobs.clock import next_firing, run_job, triggers
 from resonance_zoom import daemon, reports
 from resonance_zoom.service import Service
+from resonance_zoom.settings import Secret, Settings
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.tables import letters, meetings, registrants, runs
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
@@ -398,9 +400,9 @@ def test_letters_are_held_while_the_clock_stands_before_what_was_done(
 # ---- the clock -----------------------------------------------------------------------------------
 
 
-def test_the_timetable_fires_on_the_clocks_own_marks() -> None:
+def test_the_timetable_fires_on_the_clocks_own_marks(settings: Settings) -> None:
     at = datetime(2021, 2, 9, 8, 3, 7, tzinfo=UTC)
-    marks = {name: next_firing(trigger, at) for name, trigger in triggers(webhooks=True).items()}
+    marks = {name: next_firing(trigger, at) for name, trigger in triggers(settings).items()}
     assert marks == {
         "create_meetings": datetime(2021, 2, 9, 9, 0, tzinfo=UTC),
         "sync_registrants": datetime(2021, 2, 9, 8, 10, tzinfo=UTC),
@@ -410,8 +412,16 @@ def test_the_timetable_fires_on_the_clocks_own_marks() -> None:
         "purge_personal_data": datetime(2021, 2, 9, 9, 0, tzinfo=UTC),
         "back_up_database": datetime(2021, 2, 10, 0, 0, tzinfo=UTC),
     }
-    polled = triggers(webhooks=False)["sync_registrants"]
+    polled = triggers(replace(settings, webhooks=False))["sync_registrants"]
     assert next_firing(polled, at) == datetime(2021, 2, 9, 8, 4, tzinfo=UTC)
+
+
+def test_the_mailbox_of_what_came_back_has_a_mark_only_where_one_is_set(settings: Settings) -> None:
+    assert "read_bounces" not in triggers(settings)
+    reading = replace(settings, bounces_url=Secret("imaps://u:p@mail.example.org/INBOX"))
+    at = datetime(2021, 2, 9, 8, 3, 7, tzinfo=UTC)
+    found = next_firing(triggers(reading)["read_bounces"], at)
+    assert found == datetime(2021, 2, 9, 8, 5, tzinfo=UTC)
 
 
 def test_every_run_leaves_a_row_and_a_failed_one_its_error(

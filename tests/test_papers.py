@@ -107,6 +107,7 @@ def test_the_defaults_in_the_readme_are_those_of_an_empty_environment(tmp_path: 
     }
     assert (shown["WEBHOOKS"], bare.webhooks) == ("on", True)
     assert (shown["SMTP_URL"], bare.smtp_url) == ("", None)
+    assert (shown["BOUNCES_URL"], bare.bounces_url) == ("", None)
 
 
 def test_the_readme_names_the_scopes_that_the_calls_need_and_no_other() -> None:
@@ -135,6 +136,7 @@ def test_the_readme_shows_the_timetable() -> None:
         "1 day": timedelta(days=1),
         "1 hour": timedelta(hours=1),
         "10 minutes": timedelta(minutes=10),
+        "5 minutes": timedelta(minutes=5),
         "1 minute": timedelta(minutes=1),
         "15 seconds": timedelta(seconds=15),
     }

@@ -149,6 +149,11 @@ def test_another_campaign_file_makes_another_record(
             "- Courrier vers 127.0.0.1 : en clair, sans quitter la machine.",
         ),
         ("SMTP_URL", "smtp://127.0.0.1:25", "- Le serveur de courrier de la machine elle-même"),
+        (
+            "BOUNCES_URL",
+            "imaps://u:p@imap.example.com/INBOX",
+            "- Courriers revenus : lus dans la boîte imap.example.com, sans rien y changer ;",
+        ),
         ("PUBLIC_URL", "https://resonance.example.org", "- Pages (resonance.example.org) : HTTPS."),
         ("WEBHOOKS", "off", "- Aucune annonce de Zoom n’est reçue (WEBHOOKS=off) ;"),
         ("ZOOM_API_URL", "https://api.zoomgov.com/v2", "(API : api.zoomgov.com)."),

@@ -289,6 +289,43 @@ class TestValues:
     def test_mail_goes_by_smtp_or_smtps(self, url: str, dotenv: Path) -> None:
         assert settings(dotenv, SMTP_URL=url).smtp_url == url
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "imaps://contact%40example.org:p%40ss@imap.example.org/INBOX",
+            "imaps://u:p@imap.example.org:1993",
+            "imaps://u:%C3%A9t%C3%A9@imap.example.org/Courriers%20revenus",
+            "imap://u:p@127.0.0.1/INBOX",
+            "imap://u:p@localhost:1143",
+        ],
+    )
+    def test_a_mailbox_is_read_by_imaps_or_on_this_machine(self, url: str, dotenv: Path) -> None:
+        assert settings(dotenv, BOUNCES_URL=url).bounces_url == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "imap://u:p@imap.example.org/INBOX",
+            "imap://u:p@127.0.0.1.example.org/INBOX",
+            "pop3s://u:p@imap.example.org",
+            "imaps://imap.example.org/INBOX",
+            "imaps://u@imap.example.org/INBOX",
+            "imaps://u:p@imap.example.org:0",
+            "imaps://u:p@/INBOX",
+            "imaps://u%0d%0aa1:p@imap.example.org/INBOX",
+            "imaps://u:p%00@imap.example.org/INBOX",
+            "imaps://u:p@imap.example.org/INBOX%0d%0aa2%20DELETE%20INBOX",
+            "imaps://u:p@imap.example.org/Revenus%C3%A9",
+            "imaps://u:p@imap.example.org/INBOX?x=1",
+        ],
+    )
+    def test_another_mailbox_is_refused_and_its_password_not_shown(
+        self, url: str, dotenv: Path
+    ) -> None:
+        assert problems(dotenv, BOUNCES_URL=url) == (
+            "BOUNCES_URL: must be imaps://USER:PASSWORD@HOST/INBOX (imap:// only on this machine)",
+        )
+
     def test_words_may_be_written_in_capitals(self, dotenv: Path) -> None:
         read = settings(dotenv, WEBHOOKS="OFF", LOG_FORMAT="JSON")
         assert (read.webhooks, read.log_format) == (False, "json")
@@ -332,9 +369,10 @@ class TestNoSecretIsShown:
     def test_settings_can_be_printed(self, dotenv: Path) -> None:
         read = settings(
             dotenv,
-            **dict.fromkeys(SECRETS - {"DATABASE_URL", "SMTP_URL"}, f"hunter2{KEY}"),
+            **dict.fromkeys(SECRETS - {"DATABASE_URL", "SMTP_URL", "BOUNCES_URL"}, f"hunter2{KEY}"),
             DATABASE_URL="postgresql+psycopg://u:hunter2@host/name",
             SMTP_URL="smtp://u:hunter2@host",
+            BOUNCES_URL="imaps://u:hunter2@host",
         )
         assert "hunter2" in read.database_url
         assert "hunter2" not in f"{read!r} {read}"
@@ -346,6 +384,7 @@ class TestNoSecretIsShown:
             {"SECRET_KEY": "hunter2"},
             {"DATABASE_URL": "mysql://u:hunter2@host/name"},
             {"SMTP_URL": "http://u:hunter2@host"},
+            {"BOUNCES_URL": "imap://u:hunter2@host"},
             {"ZOOM_WEBHOOK_SECRET_TOKEN": "hunter2,hunter2,hunter2"},
         ],
     )
@@ -396,7 +435,7 @@ class TestExample:
         }
 
     def test_the_remarks_show_the_defaults(self, dotenv: Path) -> None:
-        without_default = ("SMTP_URL", "MAIL_FROM", "LOG_FORMAT")
+        without_default = ("SMTP_URL", "BOUNCES_URL", "MAIL_FROM", "LOG_FORMAT")
         text = re.sub(r"^# (?=[A-Z_]+=)", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.M)
         shown = [line for line in text.splitlines() if not line.startswith(without_default)]
         dotenv.write_text("\n".join(shown), encoding="utf-8")
@@ -407,6 +446,7 @@ class TestExample:
         dotenv.write_text(text, encoding="utf-8")
         read = settings(dotenv)
         assert read.smtp_url == "smtp://USER:PASSWORD@mail.example.org:587"
+        assert read.bounces_url == "imaps://USER:PASSWORD@imap.example.org/INBOX"
         assert (read.mail_from, read.log_format) == ("contact@example.org", "json")
 
 

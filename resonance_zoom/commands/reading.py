@@ -30,6 +30,7 @@ from resonance_zoom.printing import (
 from resonance_zoom.service import utc_now
 from resonance_zoom.settings import load_settings
 from resonance_zoom.store import outbox
+from resonance_zoom.undelivered import DELAYED, LOST
 
 MARKS = {"debug": "·", "info": " ", "warning": "!", "error": "✗"}
 REGISTRANT_COLUMNS = (
@@ -41,7 +42,10 @@ REGISTRANT_COLUMNS = (
     "registered_at",
     "source",
 )
-LETTER_COLUMNS = ("id", "kind", "focus_group", "email", "due_at", "state", "sent_at", "reason")
+LETTER_COLUMNS = (
+    "id", "kind", "focus_group", "email", "due_at", "state", "sent_at", "reason", "bounce",
+    "bounced_at", "bounce_reason",
+)  # fmt: skip
 
 
 @click.command()
@@ -167,12 +171,14 @@ def registrants(
 @focus_group
 @click.option("--kind", help="confirmation, reminder-7, reminder-1 …")
 @click.option("--state", type=click.Choice(outbox.STATES))
+@click.option("--bounce", type=click.Choice((LOST, DELAYED)), help="Only what came back, or waits.")
 @output
 @as_json
 def letters(
     focus_group: str | None,
     kind: str | None,
     state: str | None,
+    bounce: str | None,
     output: Path | None,
     *,
     as_json: bool,
@@ -180,7 +186,11 @@ def letters(
     """List every letter owed so far: sent, waiting, failed or dropped, and why."""
     with reading() as (connection, campaign):
         found = reports.letter_list(
-            connection, focus_group=known_group(campaign, focus_group), kind=kind, state=state
+            connection,
+            focus_group=known_group(campaign, focus_group),
+            kind=kind,
+            state=state,
+            bounce=bounce,
         )
     _show(found, LETTER_COLUMNS, output, as_json=as_json, empty="No such letter is owed yet.")
 
@@ -235,8 +245,21 @@ def who(email: str, *, as_json: bool) -> None:
                 f"  {letter['id']:>6} {letter['kind']:13} {letter['state']:8}"
                 f" {readable(letter['sent_at'] or letter['due_at'])}  {readable(letter['reason'])}"
             )
+            if letter["bounce"]:
+                click.echo(_bounce(letter))
         for due in registration["coming"]:
             click.echo(f"         {due['kind']:13} comes    {readable(due['due_at'])}")
     click.echo("History:")
     for line in found["history"]:
         click.echo("  " + _log_line(line))
+
+
+def _bounce(letter: dict[str, Any]) -> str:
+    """What became of a letter that left, and what to do."""
+    when, why = readable(letter["bounced_at"]), readable(letter["bounce_reason"])
+    if letter["bounce"] == DELAYED:
+        return f"         delayed on its way ({when}): {why}"
+    return (
+        f"         came back ({when}): {why}\n"
+        f"         Correct the address on the staff pages, or: resonance-zoom resend {letter['id']}"
+    )

@@ -39,6 +39,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient], Verdict]], ...] = (
     ("webhook secret", way_in.webhook_secret),
     ("public address", way_in.public_address),
     ("mail", way_out.mail),
+    ("returned mail", way_out.returned_mail),
     ("time zone data", machine.time_zone_data),
     ("versions", machine.versions),
 )
@@ -98,6 +99,7 @@ def _without_secrets(words: str, settings: Settings) -> str:
         settings.secret_key,
         *settings.zoom_webhook_secrets,
         *_passwords(settings.smtp_url),
+        *_passwords(settings.bounces_url),
     ):
         # A shorter one is hardly a secret, and would tear holes into ordinary words.
         if len(secret) >= 6:

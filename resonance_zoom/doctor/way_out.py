@@ -3,7 +3,9 @@
 from email.utils import parseaddr
 from urllib.parse import urlsplit
 
-from resonance_zoom.doctor.points import Patient, Verdict, green, orange
+from resonance_zoom.doctor.points import Patient, Verdict, count, green, orange
+from resonance_zoom.errors import MailboxUnreadable
+from resonance_zoom.mail.mailbox import Mailbox
 from resonance_zoom.mail.postman import check_login
 
 
@@ -26,6 +28,19 @@ def mail(patient: Patient) -> Verdict:
                 f" be an address at {theirs}.",
             )
     return green(welcome)
+
+
+def returned_mail(patient: Patient) -> Verdict:
+    """The mailbox in which letters come back can be read. No letter waits for it."""
+    url = patient.settings.bounces_url
+    if not url:
+        return green("BOUNCES_URL is not set: nobody sees here which letters came back")
+    try:
+        there = Mailbox(url, timeout=10.0).count()
+    except MailboxUnreadable as error:
+        return orange(error.message, error.remedy)
+    host = urlsplit(url).hostname
+    return green(f"the mailbox at {host} can be read ({count(there, 'message')})")
 
 
 def _domain(address: str) -> str:

@@ -1,27 +1,32 @@
 """Reads what a mail server reports of letters that did not arrive: bytes in, values out, no trust.
 
 Anybody may write to the address that letters come from: whatever they send is read, or refused with
-the reason, and never raises anything else. https://www.rfc-editor.org/rfc/rfc3464
+the reason, in a time that grows with its length alone, and nothing else is ever raised. That is why
+a message is cut up here: the library's parser looks at every line once for each part that is open,
+and a hundred thousand bytes of parts within parts keep it busy for ten seconds.
+https://www.rfc-editor.org/rfc/rfc3464
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email import message_from_bytes
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.policy import compat32
 
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.mail.names import clean_header
 
-LARGEST = 1_000_000  # bytes
+LARGEST = 300_000  # bytes; with the whole letter in it, a report has a fifth of that
+MOST_PARTS = 10  # a report has three
 MOST_RECIPIENTS = 50  # of one report; each of our letters goes to one
 LONGEST_WORDS = 300
+LONGEST_HEADER = 1000  # of those whose parameters are looked at: the library's reader is quadratic
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,250}>")
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b", re.ASCII)
 _ADDRESS = re.compile(r"[^\s<>(\[,;:\"']+(?:@|%40)[^\s<>)\],;\"']+")
-# What Python's parser lets through of crooked headers and of parts within parts without end.
-_FAULTS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_EMPTY_LINE = re.compile(rb"\n[ \t]*\r?\n")
+_FAULTS = (ValueError, LookupError, TypeError, AttributeError)  # of the library, on crooked headers
 
 
 class NoReport(ResonanceError):
@@ -43,23 +48,33 @@ class Report:
     words: str
 
 
+def may_be_report(headers: bytes) -> bool:
+    """Whether a message whose Content-Type is among these headers is worth a closer look."""
+    try:
+        message = _headers(headers)
+        kind = message.get_param("report-type", "delivery-status") if _is_report(message) else ""
+    except (NoReport, *_FAULTS):
+        return False
+    return str(kind).lower() == "delivery-status"
+
+
 def read(raw: bytes) -> list[Report]:
     """What a report says of each recipient whom the letter did not reach, or not yet.
 
     Empty for good news. Raises NoReport for everything else that lies in a mailbox.
     """
     if len(raw) > LARGEST:
-        raise NoReport(f"it is larger than {LARGEST // 1_000_000} MB")
+        raise NoReport(f"it is larger than {LARGEST // 1000} kB")
     try:
-        return list(_read(message_from_bytes(raw, policy=compat32)))
+        return list(_read(_headers(raw)))
     except _FAULTS as error:
         raise NoReport("it is not built as a message is") from error
 
 
 def _read(message: Message) -> Iterator[Report]:
-    if message.get_content_type() != "multipart/report" or not message.is_multipart():
+    if not _is_report(message):
         raise NoReport("it is no report of a mail server")
-    parts = {part.get_content_type(): part for part in reversed(_parts(message))}
+    parts = {_kind(part): part for part in reversed(_parts(message))}
     told = parts.get("message/delivery-status")
     if told is None:
         raise NoReport("it is a report, but not about the delivery of a letter")
@@ -67,24 +82,45 @@ def _read(message: Message) -> Iterator[Report]:
     message_id = _message_id(letter) if letter is not None else None
     if message_id is None:
         raise NoReport("it does not say of which letter it speaks")
-    for block in _parts(told)[:MOST_RECIPIENTS]:
-        if report := _of_recipient(block, message_id):
+    for block in _EMPTY_LINE.split(_body(told), MOST_RECIPIENTS + 1)[: MOST_RECIPIENTS + 1]:
+        if report := _of_recipient(_headers(block), message_id):
             yield report
 
 
+def _headers(raw: bytes) -> Message:
+    """The headers, and the rest as it is: the part after them is not read."""
+    return BytesHeaderParser(policy=compat32).parsebytes(raw)
+
+
+def _kind(message: Message) -> str:
+    if any(len(str(value)) > LONGEST_HEADER for value in message.get_all("Content-Type", [])):
+        raise NoReport("its headers are longer than those of a report")
+    return message.get_content_type()
+
+
+def _is_report(message: Message) -> bool:
+    return _kind(message) == "multipart/report"
+
+
 def _parts(message: Message) -> list[Message]:
-    payload = message.get_payload()
-    return [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
+    """What stands between the lines of the boundary."""
+    boundary = message.get_boundary()
+    if not boundary:
+        raise NoReport("it has no parts")
+    line = rb"(?m)^--" + re.escape(boundary.encode())
+    whole = re.split(line + rb"--", _body(message), maxsplit=1)[0]
+    parts = re.split(line + rb"[ \t]*\r?\n", whole, maxsplit=MOST_PARTS)
+    return [_headers(part) for part in parts[1:]]
+
+
+def _body(message: Message) -> bytes:
+    body = message.get_payload(decode=True)
+    return body if isinstance(body, bytes) else b""
 
 
 def _message_id(part: Message) -> str | None:
     """The Message-ID of the letter that came back, whole or as its headers alone."""
-    if inner := _parts(part):
-        headers = inner[0]
-    else:
-        body = part.get_payload(decode=True)
-        headers = message_from_bytes(body if isinstance(body, bytes) else b"", policy=compat32)
-    found = _MESSAGE_ID.search(str(headers.get("Message-ID", "")))
+    found = _MESSAGE_ID.search(str(_headers(_body(part)).get("Message-ID", "")))
     return found[0] if found else None
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from jobs import SCHEDULE, Job
+from jobs import SCHEDULE, Job, timetable
 from jobs.clock import next_firing, run_job, triggers
 from resonance_zoom import daemon, meetings
 from resonance_zoom.campaign import Campaign
@@ -116,7 +116,7 @@ class Stage:
         if (delivery := self.zoom.next_delivery_at()) is not None:
             moments.append(delivery)
         if self.down_from is None:
-            moments += [self._mark(job, now) for job in SCHEDULE if self._has_work(job, now)]
+            moments += [self._mark(job, now) for job in self._jobs if self._has_work(job, now)]
             moments += [self._mark(_named("send_reminders"), at) for at in self._dues(now)]
             moments.append(self._mark(_named("sync_registrants"), _next_monday(now)))
             if (ready := self._letter_leaves_at()) is not None:
@@ -151,10 +151,10 @@ class Stage:
         return next_firing(self._triggers[job.name], now)
 
     def _tick(self, now: datetime) -> None:
-        """Run what the SCHEDULE fires at this moment, and what was woken."""
+        """Run what the timetable fires at this moment, and what was woken."""
         if self.down_from is not None:
             return
-        for job in SCHEDULE:
+        for job in self._jobs:
             fires = next_firing(self._triggers[job.name], now - timedelta(seconds=1)) <= now
             self.marks_played += fires
             if job.name in self._woken or fires:
@@ -166,7 +166,7 @@ class Stage:
         """How often the clock would have fired a job that provably could find nothing to do."""
         down = sum(((up - since) for since, up in self.outages), timedelta())
         up = self.script.ends - self.script.opens - down
-        return sum(up // job.every for job in SCHEDULE) - self.marks_played
+        return sum(up // job.every for job in self._jobs) - self.marks_played
 
     def _run(self, job: Job) -> str | None:
         """Run a job; its error, None when it went well."""
@@ -236,12 +236,12 @@ class Stage:
     def _come_up(self) -> None:
         """What `run` does at start: the lock, the database, every job once."""
         settings = self.edges.settings
-        self._triggers = triggers(webhooks=settings.webhooks)
+        self._jobs, self._triggers = timetable(settings), triggers(settings)
         self.service = self._open(settings)
         self.service.wake = self._woken.append
         daemon.start_up(self.service)
         self.edges.connect(self.service)
-        for job in SCHEDULE:
+        for job in self._jobs:
             self._run(job)
 
 

@@ -93,6 +93,10 @@ _BEGIN = (
         attempts=letters.c.attempts + 1,
         reason=None,
         detail=None,
+        bounce=None,
+        bounced_at=None,
+        bounce_status=None,
+        bounce_detail=None,
     )
 )
 _SENT = (

@@ -84,11 +84,7 @@ def forget(connection: Connection, person: Any) -> None:
     Letters that have not left are dropped. `person` is a row of `registrants`.
     """
     outbox.drop_all_of(connection, person.id, reason="erased")
-    connection.execute(
-        update(letters)
-        .where(letters.c.registrant == person.id)
-        .values(detail=None, message_id=None)
-    )
+    connection.execute(update(letters).where(letters.c.registrant == person.id).values(**_UNSAID))
     connection.execute(
         delete(events).where(
             events.c.focus_group == person.focus_group,
@@ -141,8 +137,8 @@ def forget_everybody(connection: Connection, now: datetime) -> dict[str, int]:
     )
     written = connection.execute(
         update(letters)
-        .where(or_(letters.c.detail.is_not(None), letters.c.message_id.is_not(None)))
-        .values(detail=None, message_id=None)
+        .where(or_(*(letters.c[name].is_not(None) for name in _UNSAID)))
+        .values(**_UNSAID)
     ).rowcount
     _clean_journal(connection, journal.c.registrant.is_not(None))
     connection.execute(delete(tombstones))
@@ -157,6 +153,8 @@ def knows_somebody(connection: Connection) -> bool:
     return any(connection.execute(query).first() is not None for query in (person, event))
 
 
+# Of a letter: what servers said, and by what a report would still be known as one about it.
+_UNSAID: dict[str, Any] = {"detail": None, "message_id": None, "bounce_detail": None}
 _NOBODY: dict[str, Any] = {
     "email_folded": literal("erased ") + cast(registrants.c.id, String),
     "email": "",

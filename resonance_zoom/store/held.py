@@ -92,6 +92,10 @@ HELD: dict[str, Holding] = {
             "sent_at": "date d’envoi",
             "message_id": "identifiant du message",
             "created_at": "date de création",
+            "bounce": "revenu ou retardé, selon un serveur de courrier",
+            "bounced_at": "date à laquelle ce retour a été lu",
+            "bounce_status": "code du serveur qui l’a rendu",
+            "bounce_detail": "ce que ce serveur en a dit, sans adresse",
         },
     ),
     "journal": Holding(

@@ -15,6 +15,8 @@ from resonance_zoom.store.tables import journal, meta, runs
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
 PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
 LINKS_SINCE = "links_since"  # staff links that were made before let nobody in
+MAILBOX = "mailbox"  # how far the one of the reports was read
+MAILBOX_DOWN = "mailbox_down"  # its trouble, while it cannot be read
 CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
 
 

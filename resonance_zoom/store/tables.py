@@ -1,6 +1,6 @@
 """The tables. Times are aware UTC; ids of Zoom's meetings are 64-bit; nothing holds a `start_url`.
 
-Personal data lives in `registrants`, `events` and the `detail` of `letters`, nowhere else.
+Personal data lives in `registrants`, `events` and the details of `letters`, nowhere else.
 """
 
 from collections.abc import Callable
@@ -193,6 +193,11 @@ letters = Table(
     Column("sent_at", UtcDateTime),
     Column("message_id", String(120)),
     Column("created_at", UtcDateTime, nullable=False),
+    # What was reported of it since it left; `state` stays what it is.
+    Column("bounce", String(7)),  # lost, delayed
+    Column("bounced_at", UtcDateTime),  # when we read the report
+    Column("bounce_status", String(11)),  # RFC 3463: 5.1.1
+    Column("bounce_detail", Text),  # the server's words, without addresses
     UniqueConstraint("registrant", "kind", "occasion"),
 )
 Index(

@@ -53,8 +53,28 @@ REASONS = {
     "many_today": "il n’est pas parti : trop de confirmations étaient dues ce jour-là",
     "error": "une erreur inattendue",
 }
+BOUNCES = {"lost": "revenu", "delayed": "retardé"}
+# What the code in a report means, without its first digit, which says how final it is.
+# https://www.rfc-editor.org/rfc/rfc3463
+_BOUNCE_CODES = {
+    "1.2": "le domaine de l’adresse n’existe pas",
+    "1.": "l’adresse n’existe pas",
+    "2.1": "la boîte aux lettres est fermée",
+    "2.2": "la boîte aux lettres est pleine",
+    "4.4": "le domaine de l’adresse n’existe pas",
+    "4.": "le serveur du destinataire ne répond pas",
+    "7.": "un filtre du destinataire l’a refusé",
+}
 # What somebody has to do: nothing, nothing yet, something.
 DONE, ITSELF, NEEDED = "fait", "se réglera seul", "à vous d’agir"
+
+
+def bounce_reason(status: str | None) -> str:
+    """Why a letter came back or is delayed, from the code of the report (`5.1.1`)."""
+    rest = (status or "").partition(".")[2]
+    exact = _BOUNCE_CODES.get(rest)
+    loose = _BOUNCE_CODES.get(f"{rest.partition('.')[0]}.")
+    return exact or loose or "le serveur du destinataire ne l’a pas remis"
 
 
 def letter_kind(kind: str) -> str:

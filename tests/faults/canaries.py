@@ -34,6 +34,9 @@ from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
 from resonance_zoom.zoom.simulator.validation import DETAILS, RegistrantFields
 from tests.conftest import CAMPAIGN, free_port
 from tests.faults.besieged import Daemon, wait_for
+from tests.mail import imap_peer
+from tests.mail.imap_peer import ImapPeer
+from tests.mail.reports import report
 from tests.mail_server import MailServer
 
 SCHEMA = Path(__file__).parents[1] / "zoom/data/webhooks.schema.json"
@@ -123,6 +126,7 @@ class Journey:
     folder: Path
     zoom: SimulatedZoom
     mail: MailServer
+    mailbox: ImapPeer
     environ: dict[str, str]
     found: Found
     daemon: Daemon | None = None
@@ -231,6 +235,12 @@ class Journey:
         assert found is not None
         self.found.links[f"page of {who}"] = found[0].removeprefix("/me/").encode()
         return found[0].removeprefix("/me/")
+
+    def comes_back(self, who: str) -> None:
+        """A report about the letter to somebody, in words that name them, lies in the mailbox."""
+        address = f"{NEEDED[2]}-{who}@example.org"
+        said = f"550 5.1.1 <{address}>: no user {NEEDED[2]}-{who} here"
+        self.mailbox.put(report(self.mail.to(address)[0].raw, said=said), utc_now().date())
 
     def enters(self, role: str) -> requests.Session:
         """A browser of one of the staff."""
@@ -349,9 +359,15 @@ def _filled(schema: dict[str, Any], name: str = "") -> Any:
     return f"{UNNEEDED}-{name}"
 
 
-def play(folder: Path, zoom: SimulatedZoom, mail: MailServer, environ: dict[str, str]) -> Found:
+def play(
+    folder: Path,
+    zoom: SimulatedZoom,
+    mail: MailServer,
+    mailbox: ImapPeer,
+    environ: dict[str, str],
+) -> Found:
     """The whole journey."""
-    journey = Journey(folder, zoom, mail, environ, Found())
+    journey = Journey(folder, zoom, mail, mailbox, environ, Found())
     found = journey.found
     with journey.running("text"):
         zoom.subscribe(f"{journey.url}/webhooks/zoom", secret=NEW_SECRET)
@@ -366,7 +382,9 @@ def play(folder: Path, zoom: SimulatedZoom, mail: MailServer, environ: dict[str,
         journey.receives("bob")
         wait_for(lambda: b"letter.failed" in _journal(journey))
         journey.breaks(journey.enters("admin"), token)
+    journey.comes_back("bob")
     with journey.running("json"):
+        wait_for(lambda: b"letter.bounced" in _journal(journey))
         journey.registers("carol")  # nobody tells us: the sweep has to find her
         journey.types("sync")
         journey.receives("carol")
@@ -398,6 +416,7 @@ def play(folder: Path, zoom: SimulatedZoom, mail: MailServer, environ: dict[str,
         "the old webhook secret": OLD_SECRET.encode(),
         "our own key": KEY.encode(),
         "the relay's password": PASSWORD.encode(),
+        "the mailbox's password": imap_peer.PASSWORD.encode(),
         "the login at the relay": f"\0relay\0{PASSWORD}".encode(),
         **{f"access token {n}": token.encode() for n, token in enumerate(zoom.tokens)},
     }
@@ -409,7 +428,9 @@ def _journal(journey: Journey) -> bytes:
         return repr(connection.execute("SELECT kind FROM journal").fetchall()).encode()
 
 
-def environment(folder: Path, zoom_urls: tuple[str, str], mail: MailServer) -> dict[str, str]:
+def environment(
+    folder: Path, zoom_urls: tuple[str, str], mail: MailServer, mailbox: ImapPeer
+) -> dict[str, str]:
     """The configuration, all of its secrets canaries."""
     text = CAMPAIGN
     for old, days in (("2021-02-09", 30), ("2021-03-16", 60)):
@@ -419,6 +440,7 @@ def environment(folder: Path, zoom_urls: tuple[str, str], mail: MailServer) -> d
         "CAMPAIGN_FILE": str(folder / "campaign.toml"),
         "DATABASE_URL": f"sqlite:///{folder}/var/resonance.db",
         "SMTP_URL": mail.url,
+        "BOUNCES_URL": mailbox.url,
         "ZOOM_ACCOUNT_ID": "acc",
         "ZOOM_CLIENT_ID": "cid",
         "ZOOM_CLIENT_SECRET": ZOOM_SECRET,

@@ -21,6 +21,7 @@ from tests.faults.canaries import (
     environment,
     play,
 )
+from tests.mail.imap_peer import ImapPeer
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What came out of two runs of the daemon, one with each form of its log."""
     folder = tmp_path_factory.mktemp("canaries")
     zoom = SimulatedZoom(now=utc_now, seed=1, client_secret=ZOOM_SECRET, webhook_secret=NEW_SECRET)
-    with SimulatorServer(zoom) as server, Locked() as mail:
+    with SimulatorServer(zoom) as server, Locked() as mail, ImapPeer() as mailbox:
         urls = server.api_url, server.oauth_url
-        return play(folder, zoom, mail, environment(folder, urls, mail))
+        return play(folder, zoom, mail, mailbox, environment(folder, urls, mail, mailbox))
 
 
 def test_no_secret_is_anywhere(found: Found) -> None:
@@ -93,6 +94,9 @@ def test_all_of_the_places_were_looked_at(found: Found) -> None:
     assert {"file running resonance.db-wal", "file backup"} <= found.places.keys()
     assert {"page nobody /metrics", "page error", "page admin /staff/"} <= found.places.keys()
     assert b"letter.failed" in found.places["command log"]
+    assert b"letter.bounced" in found.places["command log"]
+    assert f"no user {NEEDED[2]}-bob here" in found.tables["letters"]
+    assert b"returned mail" in found.places["command check"]
     assert b"resonance_zoom" in found.places["argv"]
     assert len([place for place in found.places if place.startswith("command ")]) >= 22
     assert set(found.tables) >= {"journal", "runs", "meta", "sessions", "registrants"}

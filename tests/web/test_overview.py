@@ -162,13 +162,13 @@ def test_the_next_reading_follows_the_settings(running: Service, look: Look, clo
     assert first(look()).endswith("prochaine dans un instant.")
 
 
-def test_jobs_and_periods_are_those_of_the_timetable() -> None:
+def test_jobs_and_periods_are_those_of_the_timetable(running: Service) -> None:
     assert list(at_work.JOBS) == [job.name for job in jobs.SCHEDULE]
     reading = jobs.job(at_work.READING)
     assert reading.period(webhooks=True) == at_work.READS_EVERY
     assert reading.period(webhooks=False) == at_work.READS_EVERY_WITHOUT_WEBHOOKS
     trigger, now = (
-        triggers(webhooks=True)[at_work.READING],
+        triggers(running.settings)[at_work.READING],
         datetime(2021, 1, 11, 10, 3, tzinfo=UTC),
     )
     assert jobs.clock.next_firing(trigger, now) == at_work._next_reading(now, webhooks=True)

@@ -7,17 +7,20 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, func, or_, select
 
-from resonance_zoom import acts, holds
+from resonance_zoom import acts, holds, undelivered
 from resonance_zoom.mail import french
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.tables import letters, meetings, registrants
+from resonance_zoom.undelivered import DELAYED, LOST
 from resonance_zoom.web import words
 from resonance_zoom.web.health import DISK_FREE, LETTER_AGE, SWEEP_AGE
 from resonance_zoom.web.staff.at_work import JOBS, READING, AtWork, Failure
 
 LONG_FAILING = timedelta(hours=1)
 RELAY_FAILURES = 5  # over a quarter of an hour, by the pauses of deliver_letters
+
+_TOLD_ELSEWHERE = frozenset({"MailUnreachable", "MailboxUnreadable"})
 
 _UNMADE = "template"  # the one reason of a failed letter that is no matter of its address
 
@@ -100,6 +103,21 @@ def of_sending(connection: Connection, service: Service, now: datetime) -> Itera
         )
 
 
+def of_mailbox(connection: Connection, service: Service) -> Iterator[Alert]:
+    """What came back is not seen."""
+    trouble = journal.recall(connection, journal.MAILBOX_DOWN) if service.mailbox else None
+    if trouble and trouble["told"]:
+        yield Alert(
+            needs=True,
+            sentence="La boîte aux lettres des retours ne peut pas être lue : les courriers"
+            " partent, mais ceux qui reviennent ne sont pas vus.",
+            remedy="Prévenez qui tient le service ; la commande « resonance-zoom check » dit ce qui"
+            " manque.",
+            link=("/staff/journal?kind=letters", "Journal"),
+            verbatim=trouble["error"],
+        )
+
+
 def of_file(connection: Connection) -> Iterator[Alert]:
     """An edited campaign file that cannot be used."""
     if problems := (journal.recall(connection, journal.CAMPAIGN_FILE) or {}).get("problems"):
@@ -141,7 +159,7 @@ def of_jobs(service: Service, now: datetime, work: AtWork) -> Iterator[Alert]:
         yield _not_read(service, now, work, reading)
     for job, failure in work.failures.items():
         told = reading is not None and failure.name == reading.name
-        if job != READING and not told and failure.name != "MailUnreachable":
+        if job != READING and not told and failure.name not in _TOLD_ELSEWHERE:
             lasts = failure.since is None or now - failure.since > LONG_FAILING
             yield _fails(f"Une tâche du service échoue ({JOBS[job]})", failure, lasts=lasts)
 
@@ -183,6 +201,7 @@ def _fails(what: str, failure: Failure, *, lasts: bool, act: Way | None = None) 
 def of_letters(connection: Connection, now: datetime, work: AtWork) -> Iterator[Alert]:
     """Letters that somebody should look at, of people who still come to a meeting to come."""
     yield from _ended_badly(connection, now)
+    yield from _came_back(connection, now)
     if work.stopped:
         return  # that they do not leave follows from it
     yield from _under_way(connection, now)
@@ -265,6 +284,33 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             remedy="Regardez qui s’est inscrit, puis demandez à qui tient le service de les laisser"
             " partir ou de les écarter (commande held).",
             link=("/staff/letters?state=in_doubt", "Les voir"),
+        )
+
+
+def _came_back(connection: Connection, now: datetime) -> Iterator[Alert]:
+    """Reported as not arrived, and not made good yet."""
+    counts = undelivered.open_cases(connection, now)
+    if lost := counts.get(LOST):
+        yield Alert(
+            needs=True,
+            sentence="Le courrier d’une personne est revenu."
+            if lost == 1
+            else f"Les courriers de {lost} personnes sont revenus.",
+            remedy="Appelez-la : corrigez son adresse, ou renvoyez le courrier quand sa boîte peut"
+            " le recevoir."
+            if lost == 1
+            else "Appelez-les : corrigez leur adresse, ou renvoyez le courrier quand leur boîte"
+            " peut le recevoir.",
+            link=("/staff/letters?bounce=lost", "Les voir"),
+        )
+    if delayed := counts.get(DELAYED):
+        yield Alert(
+            needs=False,
+            sentence="Le courrier d’une personne est retardé en chemin."
+            if delayed == 1
+            else f"Les courriers de {delayed} personnes sont retardés en chemin.",
+            remedy="Un serveur sur le chemin réessaie.",
+            link=("/staff/letters?bounce=delayed", "Les voir"),
         )
 
 

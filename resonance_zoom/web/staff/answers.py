@@ -3,12 +3,15 @@
 not registered            Sans objet
 a letter with it is sent  Oui
 being sent, or to be sent Pas encore: the reason, and when it is tried again
-answer lost               Incertain
+answer lost, or delayed   Incertain
+on its way to the person
+all that were sent came   Non: the reason
+back
 failed, dropped, not owed Non: the reason
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +23,7 @@ from resonance_zoom.mail import french
 from resonance_zoom.service import Service
 from resonance_zoom.store import journal, outbox
 from resonance_zoom.store.tables import letters, meetings
+from resonance_zoom.undelivered import DELAYED, LOST
 from resonance_zoom.web import words
 from resonance_zoom.web.words import DONE, ITSELF, NEEDED
 
@@ -32,6 +36,7 @@ _MOST_TELLING = (
     outbox.FAILED,
     outbox.DROPPED,
 )
+_UNDER_WAY = (outbox.SENDING, outbox.QUEUED)
 _NO_PLACE = {
     "pending": "l’inscription attend une approbation sur zoom.us",
     "denied": "l’inscription a été refusée",
@@ -138,12 +143,15 @@ def letters_by_person(connection: Connection, ids: Iterable[int]) -> dict[int, l
 
 def answer(person: Any, owed: Sequence[Any], here: Circumstances) -> Answer:
     """Whether this registration's link left, from its row and all letters of the registrant."""
-    found = list(_carriers(person, owed))
-    sent = [letter for letter in found if letter.state == outbox.SENT]
+    carriers = list(_carriers(person, owed))
+    sent = [letter for letter in carriers if letter.state == outbox.SENT]
+    found = [letter for letter in carriers if letter.state != outbox.SENT]
     if person.status in _NO_PLACE:
         return _no_place(person)
-    if sent:
-        return _left(max(sent, key=lambda letter: (letter.sent_at, letter.id)), here)
+    if arrived := [letter for letter in sent if letter.bounce != LOST]:
+        return _left(_last(arrived), here)
+    if sent and not any(letter.state in _UNDER_WAY for letter in found):
+        return _came_back(_last(sent), here)
     if here.over(person.focus_group):
         return _too_late(person, found, here)
     if not found:
@@ -167,6 +175,10 @@ def _carriers(person: Any, owed: Sequence[Any]) -> Iterable[Any]:
             yield letter
 
 
+def _last(sent: Sequence[Any]) -> Any:
+    return max(sent, key=lambda letter: (letter.sent_at, letter.id))
+
+
 def _most_telling(found: Sequence[Any]) -> Any:
     return min(found, key=lambda letter: (_MOST_TELLING.index(letter.state), -letter.id))
 
@@ -186,6 +198,8 @@ def _left(letter: Any, here: Circumstances) -> Answer:
         if here.to_folder
         else "le serveur de courrier l’a accepté"
     )
+    if letter.bounce == DELAYED:
+        return _delayed(letter, f"le lien est parti {when} ({kind}), {took}", here)
     return Answer(
         YES,
         _typeset(f"Le lien est parti {when} ({kind}), {took}."),
@@ -194,6 +208,26 @@ def _left(letter: Any, here: Circumstances) -> Answer:
         letter.detail or "",
         letter.sent_at,
     )
+
+
+def _delayed(letter: Any, left: str, here: Circumstances) -> Answer:
+    """No server tells that a delayed letter has arrived after all."""
+    short = f"lien envoyé le {french.short(letter.sent_at, here.campaign.timezone)}, retardé"
+    because = f"{left}, mais il est retardé en chemin"
+    reason = words.bounce_reason(letter.bounce_status)
+    found = _made(UNSURE, f"{because} : {reason}.", ITSELF, short, letter.bounce_detail)
+    return replace(found, left_at=letter.sent_at)
+
+
+def _came_back(letter: Any, here: Circumstances) -> Answer:
+    when = french.date_hour(letter.sent_at, here.campaign.timezone)
+    kind = words.letter_kind(letter.kind).lower()
+    reason = words.bounce_reason(letter.bounce_status)
+    back = f"le courrier est parti {when} ({kind}), mais il est revenu : {reason}"
+    short = f"courrier revenu, {reason}"
+    if here.over(letter.focus_group):
+        return _made(NO, f"{back}.", DONE, short, letter.bounce_detail)
+    return _made(NO, f"{back}, à vous d’agir.", NEEDED, short, letter.bounce_detail)
 
 
 def _too_late(person: Any, found: Sequence[Any], here: Circumstances) -> Answer:

@@ -19,6 +19,7 @@ JOBS = {
     READING: "la lecture des listes de Zoom",
     "send_reminders": "la préparation des rappels",
     "deliver_letters": "l’envoi des courriers",
+    "read_bounces": "la lecture des courriers revenus",
     "watch": "la surveillance du service",
     "purge_personal_data": "l’effacement des données personnelles",
     "back_up_database": "la sauvegarde de la base",

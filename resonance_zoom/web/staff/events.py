@@ -34,6 +34,7 @@ _PREFIXES = {
     "letter": "letters",
     "letters": "letters",
     "mail": "letters",
+    "mailbox": "letters",
     "meeting": "meetings",
     "campaign": "meetings",
     "staff": "staff",
@@ -284,6 +285,20 @@ WORDS: Mapping[str, Words] = {
         then="Lisez la réponse du serveur, corrigez l’adresse s’il le faut, puis renvoyez le"
         " courrier.",
     ),
+    "letter.bounced": _words(
+        "Courrier revenu ({letter_kind}) : {bounce_status}.",
+        "Courrier revenu : {letter_kind}.",
+        "Courrier revenu.",
+        then="Appelez la personne : corrigez son adresse, ou renvoyez le courrier quand sa boîte"
+        " peut le recevoir.",
+    ),
+    "letter.delayed": _words(
+        "Courrier retardé en chemin ({letter_kind}) : {bounce_status}.",
+        "Courrier retardé en chemin : {letter_kind}.",
+        "Courrier retardé en chemin.",
+        then="Un serveur sur le chemin réessaie pendant quelques jours ; s’il renonce, une autre"
+        " ligne le dit.",
+    ),
     "letters.slow": _words(
         "{letters:courrier est|courriers sont} à envoyer ({letter_kind}) ; au rythme demandé, le"
         " dernier partirait trop tard : {ends_at}.",
@@ -322,6 +337,12 @@ WORDS: Mapping[str, Words] = {
         " de courrier.",
     ),
     "mail.reachable": _words("Le serveur de courrier répond de nouveau."),
+    "mailbox.unreadable": _words(
+        "La boîte aux lettres des retours ne peut pas être lue.",
+        then="Les courriers partent, mais ceux qui reviennent ne sont pas vus. Prévenez qui tient"
+        " le service : la commande « resonance-zoom check » dit ce qui manque.",
+    ),
+    "mailbox.readable": _words("La boîte aux lettres des retours est de nouveau lue."),
     # ---- meetings and the file
     "meeting.created": _words(
         "Réunion créée sur Zoom (n° {zoom_meeting_id}).", "Réunion créée sur Zoom."

@@ -24,6 +24,7 @@ HIGHEST = 2**63 - 1
 _JOBS = {
     "letter": "deliver_letters",
     "mail": "deliver_letters",
+    "mailbox": "read_bounces",
     "letters": "send_reminders",
     "sweep": "sync_registrants",
     "meeting": "create_meetings",

@@ -100,6 +100,7 @@ class _Asked:
             (letters.c.focus_group, self.group),
             (letters.c.kind, self.filters.choice("kind", dict.fromkeys(self.kinds))),
             (letters.c.state, self.filters.choice("state", words.LETTER_STATES)),
+            (letters.c.bounce, self.filters.choice("bounce", words.BOUNCES)),
         ):
             if value:
                 self.where.append(column == value)

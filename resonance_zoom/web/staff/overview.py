@@ -110,6 +110,7 @@ def alerts_of(connection: Connection, service: Service, now: datetime, work: AtW
         *alerts.of_sending(connection, service, now),
         *alerts.of_jobs(service, now, work),
         *zoom_alerts.of_meetings(connection, service.campaign, now),
+        *alerts.of_mailbox(connection, service),
         *alerts.of_file(connection),
         *zoom_alerts.of_lists(connection, service, now),
         *alerts.of_letters(connection, now, work),
