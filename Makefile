@@ -14,6 +14,7 @@ help:
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
+	@echo "make power N=20000  cut the power so many times, see what is left of what was relied on"
 	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
 	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
@@ -57,6 +58,11 @@ test: .venv/.dev
 .PHONY: kill
 kill: .venv/.dev
 	@$(BIN)/python -m tests.faults.kill --kills $(or $(N),500) --seed $(or $(SEED),1)
+
+# A loss names its cut: make power CUT=1234 SEED=3 makes that one again.
+.PHONY: power
+power: .venv/.dev
+	@$(BIN)/python -m tests.power --cuts $(or $(N),20000) --seed $(or $(SEED),1) $(if $(CUT),--cut $(CUT))
 
 # One campaign again: .venv/bin/python -m tests.campaigns --seed 47
 .PHONY: campaigns mutants failures

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from resonance_zoom import backups, holds
+from resonance_zoom import backups, folders, holds
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
 from resonance_zoom.store import chain, erasure, journal
 from resonance_zoom.store.engine import Store
@@ -74,6 +74,7 @@ def restore(store: Store, source: Path | None, now: datetime, *, by: str) -> Res
             copy.close()
         aside = _put_aside(store, now)
         (workshop / store.path.name).replace(store.path)
+        folders.sync(store.path.parent)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     as_of, held, erased = restored
@@ -192,6 +193,7 @@ def _put_aside(store: SqliteStore, now: datetime) -> Path | None:
     if was_there:
         shutil.copyfile(store.path, aside)
         aside.chmod(0o600)
+        folders.sync(aside)
     for suffix in LOGS:
         log = store.path.with_name(store.path.name + suffix)
         if log.exists():

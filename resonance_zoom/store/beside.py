@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from resonance_zoom import folders
 from resonance_zoom.errors import AlreadyRunning, DatabaseUnusable
 
 RESTORE_IT = "Put aside what is there and restore the newest backup."
@@ -16,7 +17,7 @@ def lock(database: Path) -> int:
     Raises AlreadyRunning. The lock is the kernel's: it goes with the process, however it ends.
     """
     path = database.with_name(f"{database.name}.lock")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,6 +40,7 @@ def note_that_it_was_made(database: Path) -> None:
         descriptor = os.open(_note(database), os.O_CREAT | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(f"{database.name} was made here. If it is missing, it was lost.\n")
+        folders.sync(database.parent)
 
 
 def refuse_to_begin_anew(database: Path) -> None:

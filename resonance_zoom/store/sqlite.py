@@ -16,6 +16,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
+from resonance_zoom import folders
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
 from resonance_zoom.store import beside, engine
 
@@ -96,7 +97,7 @@ class SqliteStore(engine.Store):
         database once was and is no more: a new one would write to everyone again.
         """
         if self.path.parent != Path():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.make(self.path.parent)
         if not self.path.exists() or not self.path.stat().st_size:
             beside.refuse_to_begin_anew(self.path)
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -148,6 +149,7 @@ class SqliteStore(engine.Store):
             if not sound:
                 raise self._damaged()
             part.replace(target)
+            folders.sync(target.parent)
         except sqlite3.DatabaseError as error:
             # Not a trouble of ours for good: it may be the other disk's.
             raise DatabaseUnusable(
@@ -197,6 +199,10 @@ class SqliteStore(engine.Store):
         try:
             with closing(self._connect()) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
+                if self._lock_file is not None:
+                    # What a failed fsync left in the log is shown by the system and may not be on
+                    # the disk: no commit may come to stand behind it.
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.DatabaseError as error:
             raise self._plainly(error) from error
 

@@ -172,14 +172,15 @@ class Siege:
 
     def begin(self) -> None:
         """One undisturbed start: Zoom's meetings are made."""
-        with self._running() as daemon:
+        with self.running() as daemon:
             wait_for(lambda: len(self.zoom.meetings) == 2)
             wait_for(lambda: self._rows("SELECT 1 FROM runs WHERE job = 'sync_registrants'"))
             daemon.process.send_signal(signal.SIGTERM)
 
     @contextmanager
-    def _running(self) -> Iterator[Daemon]:
-        daemon = Daemon(self.environ, self.folder)
+    def running(self, *program: str) -> Iterator[Daemon]:
+        """The daemon, or `program` in its place."""
+        daemon = Daemon(self.environ, self.folder, *([program] if program else []))
         try:
             yield daemon
         finally:
@@ -189,19 +190,19 @@ class Siege:
 
     def kill(self, moment: str) -> None:
         """Start, let people register, kill at the moment; then see that nothing is missing."""
-        with self._running() as daemon:
+        with self.running() as daemon:
             if moment == "starting":
                 threading.Event().wait(self.random.uniform(0, 1.2))
                 daemon.kill()
             else:
                 daemon.wait_until_ready()
-                self._address(daemon)
+                self.address(daemon)
                 self._strike(daemon, moment)
             self.figures.kills[moment] += daemon.dead()
         self.relay.heard = lambda _step: None
-        self.figures.acknowledged_lost += len(self._missing())
+        self.figures.acknowledged_lost += len(self.missing())
 
-    def _address(self, daemon: Daemon) -> None:
+    def address(self, daemon: Daemon) -> None:
         url = f"{daemon.url}/webhooks/zoom"
         if not self.zoom.webhooks.subscriptions:
             self.zoom.subscribe(url)
@@ -242,11 +243,11 @@ class Siege:
 
     def end(self) -> Figures:
         """A last start; when all that is owed has left, everything is counted."""
-        with self._running() as daemon:
+        with self.running() as daemon:
             daemon.wait_until_ready()
-            self._address(daemon)
+            self.address(daemon)
             # Not until the queue is empty: one on its way is in no queue, and may come back.
-            wait_for(lambda: len(self._acknowledged()) == self._told)
+            wait_for(lambda: len(self.acknowledged()) == self._told)
             unfinished = "SELECT 1 FROM letters WHERE state IN ('queued', 'sending')"
             wait_for(lambda: not self._rows(unfinished))
             daemon.process.send_signal(signal.SIGTERM)
@@ -256,9 +257,9 @@ class Siege:
 
     # ---- the reckoning ---------------------------------------------------------------------------
 
-    def _missing(self) -> set[tuple[object, ...]]:
+    def missing(self) -> set[tuple[object, ...]]:
         """Notifications that Zoom saw acknowledged and that are in no row; looked up in a copy."""
-        copy, told = self.folder / "copy.db", self._acknowledged()
+        copy, told = self.folder / "copy.db", self.acknowledged()
         for suffix in ("", "-wal"):
             Path(f"{copy}{suffix}").unlink(missing_ok=True)
             with suppress(FileNotFoundError):  # the log: not there when nothing was written
@@ -271,7 +272,7 @@ class Siege:
         self.figures.acknowledged = len(told)
         return told - stored
 
-    def _acknowledged(self) -> set[tuple[object, ...]]:
+    def acknowledged(self) -> set[tuple[object, ...]]:
         with self.zoom.lock:
             done = [one for one in self.zoom.webhooks.log if one.outcome == "done"]
         return {
