@@ -102,6 +102,8 @@ class Siege:
         text = CAMPAIGN
         for old, days in (("2021-02-09", 30), ("2021-03-16", 60)):
             text = text.replace(old, f"{datetime.now(UTC).date() + timedelta(days=days)}")
+        # Beyond the usual 500 letters wait for a yes: no siege would ever hear another one.
+        text = text.replace("\n\n[organiser]", "\nconfirmations_per_day = 1000000\n\n[organiser]")
         (self.folder / "campaign.toml").write_text(text, encoding="utf-8")
         self.environ = {
             "CAMPAIGN_FILE": "campaign.toml",
@@ -237,7 +239,10 @@ class Siege:
                     daemon.kill()
 
             self.relay.heard = heard
+            until = time.monotonic() + PATIENCE
             while daemon.process.poll() is None:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no letter came to {moment}")
                 self.pour()
                 threading.Event().wait(0.2)
 
