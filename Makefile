@@ -15,6 +15,7 @@ help:
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
 	@echo "make power N=20000  cut the power so many times, see what is left of what was relied on"
+	@echo "make backups N=1000  back up so many times while others write, look through each copy"
 	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
 	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
@@ -58,6 +59,10 @@ test: .venv/.dev
 .PHONY: kill
 kill: .venv/.dev
 	@$(BIN)/python -m tests.faults.kill --kills $(or $(N),500) --seed $(or $(SEED),1)
+
+.PHONY: backups
+backups: .venv/.dev
+	@$(BIN)/python -m tests.faults.backing_up --backups $(or $(N),1000)
 
 # A loss names its cut: make power CUT=1234 SEED=3 makes that one again.
 .PHONY: power

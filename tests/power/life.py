@@ -10,8 +10,8 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ from tests.power.plug import plugged
 
 BEGIN = datetime(2021, 1, 11, 10, tzinfo=UTC)
 DATABASE = "var/resonance.db"
+Plug = Callable[[Disk], AbstractContextManager[None]]
 
 
 class Life:
@@ -63,10 +64,10 @@ class Life:
         self.at_hand = 0  # the letter that the mail server is given
 
     @contextmanager
-    def lived(self) -> Iterator["Life"]:
-        """Under the plug, without a word in the log; at the end all files are closed."""
+    def lived(self, under: Plug = plugged) -> Iterator["Life"]:
+        """Under the plug, without a word in the log; it ends by dying."""
         with (
-            plugged(self.disk),
+            under(self.disk),
             patch("resonance_zoom.service.letter_room", lambda _settings: ROOM),
             _silence(),
         ):
