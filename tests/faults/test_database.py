@@ -1,6 +1,8 @@
 """A database that is locked, lost, cut or somebody else's is noticed, and never begun anew."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 
 import jobs
 from jobs.clock import run_job
@@ -52,16 +55,36 @@ def test_behind_a_locked_database_no_call_waits_for_all_the_others(
     assert zoom_calls.register() == 200
 
 
-def test_a_webhook_outlasts_a_short_lock(service: Service, zoom_calls: ZoomCalls) -> None:
-    """A backup or a command that writes is never seen by Zoom."""
-    with closing(
-        sqlite3.connect(service.store.path, isolation_level=None, check_same_thread=False)
+HOLDS_IT = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+database.execute("ROLLBACK")
+"""
+
+
+def test_100_webhooks_outlast_a_lock_that_another_process_holds(
+    service: Service, zoom_calls: ZoomCalls
+) -> None:
+    """A backup or a command that writes is never seen by Zoom, and pages are read meanwhile."""
+    with subprocess.Popen(  # noqa: S603 — our own words
+        [sys.executable, "-c", HOLDS_IT, str(service.store.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
-        other.execute("BEGIN IMMEDIATE")
-        release = threading.Timer(0.3, other.execute, ("ROLLBACK",))
-        release.start()
-        assert [zoom_calls.register() for _ in range(3)] == [200, 200, 200]
-        release.join()
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        answers = [zoom_calls.begin_to_register() for _ in range(100)]
+        assert zoom_calls.challenge() == 200
+        campaign_page = zoom_calls.url.replace("/webhooks/zoom", "/")
+        assert requests.get(campaign_page, timeout=5).status_code == 200
+        assert stored(service.store.path) == set()  # each of them waits
+        other.communicate()  # it lets go
+    assert [answer() for answer in answers] == [200] * 100
+    assert len(zoom_calls.acknowledged) == 100
     assert stored(service.store.path) == zoom_calls.acknowledged
 
 
