@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select
 
 from resonance_zoom import backups, folders, holds
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
-from resonance_zoom.store import chain, erasure, journal
+from resonance_zoom.store import beside, chain, erasure, journal
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.sqlite import SqliteStore
 from resonance_zoom.store.tables import journal as lines
@@ -73,6 +73,7 @@ def restore(store: Store, source: Path | None, now: datetime, *, by: str) -> Res
         finally:
             copy.close()
         aside = _put_aside(store, now)
+        beside.note(store.path, 0)  # the backup's journal may end earlier
         (workshop / store.path.name).replace(store.path)
         folders.sync(store.path.parent)
     finally:

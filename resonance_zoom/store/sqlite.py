@@ -9,11 +9,11 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 
 from resonance_zoom import folders
@@ -104,7 +104,7 @@ class SqliteStore(engine.Store):
         self._refuse_damage()
         with self._told_plainly():
             self._make_ready()
-        beside.note_that_it_was_made(self.path)
+        self.note_how_far()
         self._file = self._identity()
 
     def _make_ready(self) -> None:
@@ -113,9 +113,20 @@ class SqliteStore(engine.Store):
             beside.refuse_to_begin_anew(self.path)
             with self.engine.connect() as connection:
                 self._refuse_tables_of_others(connection)
+        elif found <= engine.HEAD:
+            beside.refuse_an_older_one(self.path, self._lines())
         self._use_wal()
         if found != engine.HEAD:
             self._migrate(found)
+
+    def note_how_far(self) -> None:
+        """Note beside the file how far its journal goes: an older one in its place is refused."""
+        with suppress(OSError):  # a full disk: the next note says it
+            beside.note(self.path, self._lines())
+
+    def _lines(self) -> int:
+        with self.read() as connection:
+            return connection.execute(text("SELECT max(id) FROM journal")).scalar() or 0
 
     def _migrate(self, found: str | None) -> None:
         # Imported here: alembic costs a third of a second that only a migration should pay.

@@ -55,7 +55,7 @@ def main(*words: str) -> int:
         out.print(f"LOST {found}"[:1000])
     never = total.never() if given.cuts >= ENOUGH else []
     for moment in never:
-        out.print(f"NEVER {moment}: nothing was shown of it")
+        out.print(f"NEVER {moment}: nothing was shown")
     out.print(
         f"{total.cuts:,} cuts, {len(total.found)} with a loss, {time.monotonic() - began:,.0f} s"
     )

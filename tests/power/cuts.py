@@ -67,8 +67,11 @@ class Figures:
         self.found += other.found
 
     def never(self) -> list[str]:
-        """The moments that did not come."""
-        return [moment for moment in MUST_HAPPEN if not self.happened[moment]]
+        """The moments that did not come, and what was not there to be lost."""
+        moments = [f"cut {moment}" for moment in MUST_HAPPEN if not self.happened[moment]]
+        return moments + [
+            f"looked for {KINDS[kind]}" for kind in KINDS if not self.looked_for[kind]
+        ]
 
     def table(self) -> str:
         lines = [f"{'':46} {'looked for':>12} {'lost':>6}"]

@@ -37,8 +37,9 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log: list[Step] = []
-        self.syncs = 0
+        self.syncs = self.writes = 0
         self.fails_at = 0  # the so-many-th sync
+        self.full_at = 0  # from the so-many-th write on
         self.over = False  # the process was killed, or the power cut: nothing more is written
         self._numbers = itertools.count()
         self._names: dict[str, int] = {}  # as they are now
@@ -73,6 +74,10 @@ class Disk:
     def read_anew(self, node: int, path: Path) -> None:
         """What Python has written itself."""
         self.log += (Step("truncate", node, 0), Step("write", node, 0, path.read_bytes()))
+
+    def is_full(self) -> bool:
+        self.writes += 1
+        return 0 < self.full_at <= self.writes
 
     def sync_fails(self) -> bool:
         self.syncs += 1

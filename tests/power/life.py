@@ -62,6 +62,7 @@ class Life:
         self.settings = load_settings(environ=environ, dotenv=folder.with_name("no.env"))
         self.service: Service | None = None
         self.at_hand = 0  # the letter that the mail server is given
+        self.moods = True  # it does not take every letter, and some answers are lost
 
     @contextmanager
     def lived(self, under: Plug = plugged) -> Iterator["Life"]:
@@ -113,20 +114,26 @@ class Life:
         """One thing that a service does, drawn."""
         self.now += timedelta(seconds=self.chance.randint(1, 60))
         kind = self.chance.choices(
-            ("webhooks", "letters", "restart", "backup", "scrub"), (12, 8, 1, 1, 1)
+            ("webhooks", "letters", "watch", "restart", "backup", "scrub"), (12, 8, 3, 1, 1, 1)
         )[0]
         assert self.service is not None
         if kind == "webhooks":
             self.webhooks(self.chance.randint(1, 6))
         elif kind == "letters":
             self.letters(self.chance.randint(1, 4))
+        elif kind == "watch":
+            self.service.store.note_how_far()
+            note = self.disk.folder / f"{DATABASE}.made"
+            node = self.disk.node_of(note)
+            assert node is not None
+            self.disk.read_anew(node, note)
         elif kind == "restart":
             daemon.shut_down(self.service)
             self.service.close()
             self.start()
         elif kind == "backup":
             made = backups.make_daily(self.service.store, self.now)
-            self.disk.mark("backup", str(made.relative_to(self.disk.folder)))
+            self.disk.mark("backups", str(made.relative_to(self.disk.folder)))
         else:
             self.service.store.scrub()
 
@@ -171,7 +178,7 @@ class Relay:
         """Nothing to hang up."""
 
     def send(self, **_letter: Any) -> Accepted:
-        luck = self.life.chance.random()
+        luck = self.life.chance.random() if self.life.moods else 1.0
         if luck < 0.05:
             raise MailDeferred("451 later")
         self.life.disk.mark("accepted", self.life.at_hand)

@@ -20,6 +20,7 @@ from tests.power.disk import Disk
 
 # The database, a rollback journal, a WAL: https://sqlite.org/c3ref/c_open_autoproxy.html
 _KEPT = 0x00000100 | 0x00000800 | 0x00080000
+_FULL = 13
 _IOERR_WRITE, _IOERR_FSYNC, _IOERR_DELETE = 10 | 3 << 8, 10 | 4 << 8, 10 | 10 << 8
 _library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
 _library.sqlite3_vfs_find.restype = c_void_p
@@ -145,6 +146,8 @@ class _Plug:
     def _wrote(self, file: int, data: int, size: int, offset: int) -> int:
         if self._over:
             return _IOERR_WRITE
+        if self.disk is not None and self.disk.is_full():
+            return _FULL
         node, methods = self._files[file]
         code: int = methods.xWrite(file, data, size, offset)
         if code == 0 and self.disk is not None:
