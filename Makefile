@@ -15,6 +15,8 @@ help:
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
 	@echo "make soak N=20000  weeks of notifications and letters in minutes: memory and files stay as they are"
+	@echo "make power N=20000  cut the power so many times, see what is left of what was relied on"
+	@echo "make backups N=1000  back up so many times while others write, look through each copy"
 	@echo "make campaigns N=2000  play drawn campaigns in which everything goes wrong, judge each"
 	@echo "make mutants    see that the campaigns catch every service that is wrong on purpose"
 	@echo "make failures   fail every commit, call and letter of a small campaign once"
@@ -62,6 +64,15 @@ kill: .venv/.dev
 .PHONY: soak
 soak: .venv/.dev
 	@$(BIN)/python -m tests.faults.soak --webhooks $(or $(N),20000)
+
+.PHONY: backups
+backups: .venv/.dev
+	@$(BIN)/python -m tests.faults.backing_up --backups $(or $(N),1000)
+
+# A loss names its cut: make power CUT=1234 SEED=3 makes that one again.
+.PHONY: power
+power: .venv/.dev
+	@$(BIN)/python -m tests.power --cuts $(or $(N),20000) --seed $(or $(SEED),1) $(if $(CUT),--cut $(CUT))
 
 # One campaign again: .venv/bin/python -m tests.campaigns --seed 47
 .PHONY: campaigns mutants failures

@@ -27,6 +27,7 @@ def run(service: Service) -> str:
         forgotten = journal.forget_runs(connection, service.now() - KEEP_RUNS)
         journal.forget_technical(connection, service.now() - KEEP_TECHNICAL)
         settles_at = meetings.settles_at(connection)
+    service.store.note_how_far()
     if settles_at is not None and settles_at <= service.now():
         service.wake("create_meetings")
     if doubt:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect
 
+from resonance_zoom import folders
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
 from resonance_zoom.store import journal
 from resonance_zoom.store.engine import Store
@@ -51,7 +52,7 @@ def make_daily(store: Store, now: datetime) -> Path:
     """Today's backup, in place of an earlier one of today; the newest 14 days are kept."""
     folder = folder_of(store)
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folders.make(folder)
         folder.chmod(0o700)
     except OSError as error:
         raise ResonanceError(
@@ -87,6 +88,8 @@ def remove_all(store: Store) -> list[str]:
     copies = [*beside(store), *(folder.iterdir() if folder.is_dir() else ())]
     for copy in copies:
         copy.unlink(missing_ok=True)
+    for changed in {copy.parent for copy in copies}:
+        folders.sync(changed)
     return [copy.name for copy in copies]
 
 

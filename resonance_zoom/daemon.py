@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
+from sqlalchemy import Connection
 
 from jobs import SCHEDULE
 from jobs.clock import Heartbeat
-from resonance_zoom import delivery
+from resonance_zoom import delivery, meetings
 from resonance_zoom.campaign_file import load_campaign
 from resonance_zoom.clock_guard import ClockGuard
 from resonance_zoom.doctor import machine, permissions
@@ -23,6 +24,7 @@ from resonance_zoom.errors import (
     CampaignFileError,
     ConfigurationError,
     DatabaseBusy,
+    DatabaseUnusable,
     ResonanceError,
 )
 from resonance_zoom.service import Service
@@ -36,6 +38,7 @@ FAREWELL_SECONDS = 30.0
 # How often one that stands by asks for the lock: with the eight seconds after which a server gives
 # up a machine that has gone, another takes over within fifteen.
 STAND_BY_SECONDS = 5.0
+CAMPAIGN = "campaign"  # in `meta`: its slug
 JOBS = frozenset(job.name for job in SCHEDULE)
 Ready = Callable[[WebServer], None]
 log = structlog.get_logger("daemon")
@@ -50,6 +53,7 @@ def start_up(service: Service) -> None:
     service.store.prepare()
     now = service.now()
     with service.store.write() as connection:
+        _refuse_another_campaign(connection, service)
         last = journal.last_alive(connection)
         recovered = delivery.recover(connection, service.campaign, now)
         journal.note(
@@ -61,6 +65,19 @@ def start_up(service: Service) -> None:
             down_to=now if last else None,
             letters_in_doubt=recovered,
         )
+
+
+def _refuse_another_campaign(connection: Connection, service: Service) -> None:
+    """Its meetings and people would be taken for ours, and ours be created and written to anew."""
+    was, now = journal.recall(connection, CAMPAIGN), service.campaign.slug
+    if was not in {None, now} and meetings.any_begun(connection):
+        raise DatabaseUnusable(
+            f"the database {service.store.name} belongs to the campaign {was},"
+            f" and the campaign file is {now}'s",
+            remedy="Let DATABASE_URL name the database of this campaign (a new one: another file),"
+            f' or put slug = "{was}" back into the campaign file.',
+        )
+    journal.remember(connection, CAMPAIGN, now)
 
 
 def run(service: Service, *, ready: Ready = lambda _server: None) -> None:
@@ -129,6 +146,7 @@ def shut_down(service: Service) -> None:
             # By a clock that is not trusted, the next start would misjudge its own.
             journal.alive(connection, service.now())
         journal.note(connection, service.now(), "service.stopped", "stopped")
+    service.store.note_how_far()
 
 
 def _begin(service: Service) -> threading.Event:

@@ -191,6 +191,11 @@ def by_zoom_ids(
     return {row.zoom_meeting_id: row for row in found}
 
 
+def any_begun(connection: Connection) -> bool:
+    """Whether a meeting was ever made here, or begun to be."""
+    return connection.execute(select(meetings.c.focus_group).limit(1)).first() is not None
+
+
 def intended(connection: Connection) -> bool:
     """Whether a meeting is being created right now, or was when we were stopped."""
     found = select(meetings.c.focus_group).where(meetings.c.zoom_meeting_id.is_(None))

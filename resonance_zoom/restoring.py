@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from resonance_zoom import backups, holds
+from resonance_zoom import backups, folders, holds
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
-from resonance_zoom.store import chain, erasure, journal
+from resonance_zoom.store import beside, chain, erasure, journal
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.sqlite import SqliteStore
 from resonance_zoom.store.tables import journal as lines
@@ -73,7 +73,9 @@ def restore(store: Store, source: Path | None, now: datetime, *, by: str) -> Res
         finally:
             copy.close()
         aside = _put_aside(store, now)
+        beside.note(store.path, 0)  # the backup's journal may end earlier
         (workshop / store.path.name).replace(store.path)
+        folders.sync(store.path.parent)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     as_of, held, erased = restored
@@ -194,6 +196,7 @@ def _put_aside(store: SqliteStore, now: datetime) -> Path | None:
     if was_there:
         shutil.copyfile(store.path, aside)
         aside.chmod(0o600)
+        folders.sync(aside)
     for suffix in LOGS:
         log = store.path.with_name(store.path.name + suffix)
         if log.exists():

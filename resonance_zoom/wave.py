@@ -66,7 +66,7 @@ class _Wave:
         self._senders: list[_Sender] = []
         self._waiting: list[_Sender] = []
         self._in_turn = False
-        self._change = threading.Condition()  # guards all of this; a turn was taken, or somebody rests
+        self._change = threading.Condition()  # guards all of this; told when a turn was taken
 
     def run(self, ready: int) -> None:
         """Carry letters over every connection, beginning with as many as letters are ready."""

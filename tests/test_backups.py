@@ -1,22 +1,20 @@
 """Backups: whole under load, one a day for a fortnight, for this user alone, and missed if absent."""
 
+import shutil
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
 
 import jobs
 from jobs.clock import run_job
 from resonance_zoom import backups, reports
 from resonance_zoom.service import Service
-from resonance_zoom.store.engine import Store
+from resonance_zoom.store.sqlite import SqliteStore
 from resonance_zoom.store.tables import journal
 from tests.conftest import Clock, Type
+from tests.faults.backing_up import back_up
 from tests.kept import rows, run
 
 
@@ -31,49 +29,27 @@ def inside(path: Path, question: str) -> list[object]:
         return [row[0] for row in connection.execute(question)]
 
 
-@contextmanager
-def writers(store: Store, committed: list[int]) -> Iterator[None]:
-    """Two threads that commit as fast as they can; `committed` tells how far they are for sure."""
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.is_set():
-            with store.write() as connection:
-                number = connection.execute(
-                    insert(journal).values(
-                        at=datetime(2021, 1, 1, tzinfo=UTC),
-                        level="info",
-                        kind="test",
-                        message="x" * 500,
-                        data={},
-                    )
-                ).inserted_primary_key[0]
-            committed.append(number)
-
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
 def test_a_backup_under_load_is_whole_and_holds_all_that_was_committed_before(
-    service: Service, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    committed: list[int] = []
-    with writers(service.store, committed):
-        for number in range(20):
-            while len(committed) < 5 * (number + 1):
-                pass
-            sure = committed.copy()
-            target = backups.make(service.store, tmp_path / f"{number}.db")
-            assert inside(target, "PRAGMA integrity_check") == ["ok"]
-            assert set(sure) <= set(inside(target, "SELECT id FROM journal"))
-    assert len(committed) > 100
+    """Made by the service itself or by the command beside it. A sample of `make backups`."""
+    figures = back_up(tmp_path, seed=1, times=20)
+    assert figures.sound
+    assert (figures.backups, figures.damaged, figures.commits_missing) == (20, 0, 0)
+    assert figures.commits_looked_for > 500
+    assert figures.written_meanwhile > 0
+
+
+def test_a_backup_that_is_a_mere_copy_of_the_file_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lacks what stands in SQLite's log."""
+
+    def mere_copy(store: SqliteStore, target: Path) -> None:
+        shutil.copy(store.path, target)
+
+    monkeypatch.setattr(SqliteStore, "copy_to", mere_copy)
+    assert not back_up(tmp_path, seed=1, times=4).sound
 
 
 def test_each_day_has_its_backup_and_the_fifteenth_replaces_the_first(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
+from resonance_zoom import folders
 from resonance_zoom.errors import MailDeferred, MailUnreachable
 from resonance_zoom.mail.addresses import plain_address, sender_address
 from resonance_zoom.mail.replies import Accepted
@@ -27,7 +28,7 @@ class MaildirPostman:
         """The folder exists. Raises MailUnreachable when it cannot be made."""
         try:
             for part in ("tmp", "new", "cur"):
-                (self._folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+                folders.make(self._folder / part)
         except OSError as error:
             raise MailUnreachable(
                 f"letters cannot be kept in {self._folder}: {error.strerror}",
@@ -67,6 +68,7 @@ class MaildirPostman:
                 (self._folder / "new" / numbered).hardlink_to(draft)
             except FileExistsError:
                 continue
+            folders.sync(self._folder / "new")
             return
 
 
@@ -110,4 +112,6 @@ def _delete(files: Iterable[Path]) -> int:
     found = list(files)
     for path in found:
         path.unlink(missing_ok=True)
+    for folder in {path.parent for path in found}:
+        folders.sync(folder)
     return len(found)

@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
+from resonance_zoom import folders
 from resonance_zoom.errors import AlreadyRunning, DatabaseUnusable
 
+_LINES = re.compile(r"goes to line (\d+)")
 RESTORE_IT = "Put aside what is there and restore the newest backup."
 
 
@@ -16,7 +19,7 @@ def lock(database: Path) -> int:
     Raises AlreadyRunning. The lock is the kernel's: it goes with the process, however it ends.
     """
     path = database.with_name(f"{database.name}.lock")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,12 +36,31 @@ def lock(database: Path) -> int:
     return descriptor
 
 
-def note_that_it_was_made(database: Path) -> None:
-    """From now on the loss of this database is noticed."""
-    if not _note(database).exists():
-        descriptor = os.open(_note(database), os.O_CREAT | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{database.name} was made here. If it is missing, it was lost.\n")
+def note(database: Path, lines: int) -> None:
+    """From now on the loss of this database is noticed, and that of its newest lines."""
+    is_new = not _note(database).exists()
+    descriptor = os.open(_note(database), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"{database.name} was made here. If it is missing, it was lost.\n")
+        file.write(f"Its journal goes to line {lines} or beyond.\n")
+    if is_new:
+        folders.sync(database.parent)
+
+
+def refuse_an_older_one(database: Path, lines: int) -> None:
+    """Raises DatabaseUnusable when the journal once went further: what left would leave again."""
+    try:
+        noted = _LINES.search(_note(database).read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        return
+    if noted and lines < int(noted[1]):
+        raise DatabaseUnusable(
+            f"the database {database} is older than the one that was here (its journal ends at line"
+            f" {lines} and went to {noted[1]}): an older copy was put in its place, or its log"
+            f" {database.name}-wal was deleted or damaged",
+            remedy="Put the newer one back, with its log. If it is gone, go on with this one, which"
+            f" holds back letters that may have left: resonance-zoom restore {database}",
+        )
 
 
 def refuse_to_begin_anew(database: Path) -> None:

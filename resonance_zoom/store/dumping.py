@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from resonance_zoom import folders
 from resonance_zoom.errors import DatabaseUnusable, NotFound
 
 PROGRAM = "pg_dump"
@@ -43,6 +44,7 @@ def dump(url: URL, target: Path) -> None:
             reason = next(iter(made.stderr.splitlines()), f"it ended with {made.returncode}")
             raise DatabaseUnusable(f"pg_dump: {reason}", remedy="Look after the database server.")
         part.replace(target)
+        folders.sync(target.parent)
     finally:
         part.unlink(missing_ok=True)
 

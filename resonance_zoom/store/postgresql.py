@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from resonance_zoom import folders
 from resonance_zoom.errors import (
     AlreadyRunning,
     DatabaseBusy,
@@ -135,7 +136,7 @@ class PostgresqlStore(engine.Store):
         All of it is one transaction, for which everybody else who writes waits. Raises
         DatabaseUnusable for another program's, one of a newer version, and one that sorts words.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folders.make(self.folder)
         with self._told_plainly():
             if self.revision() == engine.HEAD:
                 return

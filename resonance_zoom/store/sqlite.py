@@ -9,13 +9,14 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 
+from resonance_zoom import folders
 from resonance_zoom.errors import DatabaseUnusable, ResonanceError
 from resonance_zoom.store import beside, engine
 
@@ -96,14 +97,14 @@ class SqliteStore(engine.Store):
         database once was and is no more: a new one would write to everyone again.
         """
         if self.path.parent != Path():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.make(self.path.parent)
         if not self.path.exists() or not self.path.stat().st_size:
             beside.refuse_to_begin_anew(self.path)
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
         self._refuse_damage()
         with self._told_plainly():
             self._make_ready()
-        beside.note_that_it_was_made(self.path)
+        self.note_how_far()
         self._file = self._identity()
 
     def _make_ready(self) -> None:
@@ -112,9 +113,20 @@ class SqliteStore(engine.Store):
             beside.refuse_to_begin_anew(self.path)
             with self.engine.connect() as connection:
                 self._refuse_tables_of_others(connection)
+        elif found <= engine.HEAD:
+            beside.refuse_an_older_one(self.path, self._lines())
         self._use_wal()
         if found != engine.HEAD:
             self._migrate(found)
+
+    def note_how_far(self) -> None:
+        """Note beside the file how far its journal goes: an older one in its place is refused."""
+        with suppress(OSError):  # a full disk: the next note says it
+            beside.note(self.path, self._lines())
+
+    def _lines(self) -> int:
+        with self.read() as connection:
+            return connection.execute(text("SELECT max(id) FROM journal")).scalar() or 0
 
     def _migrate(self, found: str | None) -> None:
         # Imported here: alembic costs a third of a second that only a migration should pay.
@@ -148,6 +160,7 @@ class SqliteStore(engine.Store):
             if not sound:
                 raise self._damaged()
             part.replace(target)
+            folders.sync(target.parent)
         except sqlite3.DatabaseError as error:
             # Not a trouble of ours for good: it may be the other disk's.
             raise DatabaseUnusable(
@@ -197,6 +210,10 @@ class SqliteStore(engine.Store):
         try:
             with closing(self._connect()) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
+                if self._lock_file is not None:
+                    # What a failed fsync left in the log is shown by the system and may not be on
+                    # the disk: no commit may come to stand behind it.
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.DatabaseError as error:
             raise self._plainly(error) from error
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,14 +67,19 @@ class Relay:
 
 
 class Daemon:
-    """`resonance-zoom run` as a process of its own."""
+    """`resonance-zoom run`, or what `program` says instead, as a process of its own."""
 
-    def __init__(self, environ: dict[str, str], where: Path) -> None:
+    def __init__(
+        self,
+        environ: dict[str, str],
+        where: Path,
+        program: Sequence[str] = ("-m", "resonance_zoom", "run"),
+    ) -> None:
         self.url = ""
         self.said: list[str] = []
         self.ready = threading.Event()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "resonance_zoom", "run"],
+        self.process = subprocess.Popen(  # noqa: S603 — our own words
+            [sys.executable, *program],
             cwd=where,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **environ},
             stderr=subprocess.PIPE,

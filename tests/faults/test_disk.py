@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,8 @@ from resonance_zoom.store.tables import journal, letters
 from tests.conftest import Clock
 from tests.faults.conftest import ZoomCalls, stored
 from tests.mail_server import MailServer
+from tests.power.disk import Disk
+from tests.power.plug import plugged
 
 LONG = "A" * 60  # the longest first name that is kept whole
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -174,6 +175,8 @@ def test_a_start_on_a_full_disk_is_refused_in_one_line(
     disk.fill(service)
     while zoom_calls.register(LONG) == 200:
         pass
+    service.store.close()
+    disk.fill(service)  # also what SQLite's log had taken
     with pytest.raises(DatabaseUnusable, match="full") as refused:
         daemon.start_up(service)
     assert refused.value.remedy == "See that the disk has room and the file is writable."
@@ -195,30 +198,19 @@ def test_a_frozen_database_refuses_webhooks_answers_the_challenge_and_thaws(
 
 
 def test_after_a_failed_fsync_nothing_is_written_until_a_new_start_has_read_the_file(
-    service: Service,
-    zoom_calls: ZoomCalls,
-    mail_server: MailServer,
-    monkeypatch: pytest.MonkeyPatch,
+    service: Service, zoom_calls: ZoomCalls, mail_server: MailServer
 ) -> None:
     """A second fsync would say that all is well, though the first one's pages are gone."""
     assert zoom_calls.register() == 200
-
-    class Failing(sqlite3.Connection):
-        def commit(self) -> None:
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = 1034  # type: ignore[misc]  # SQLITE_IOERR_FSYNC
-            raise error
-
-    healthy = service.store._connect
-    real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **k, factory=Failing))
-    service.store.engine.dispose()
-    assert zoom_calls.register() == 503
-    monkeypatch.setattr(sqlite3, "connect", real)
-    service.store.engine.dispose()
-    assert healthy
-    assert zoom_calls.register() == 503  # the disk works again, and is not believed
-    assert "disk I/O error" in run(service, "deliver_letters")
+    breaking = Disk(service.store.path.parent)
+    with plugged(breaking):
+        service.store.engine.dispose()  # what is opened from here on lies on it
+        assert zoom_calls.register() == 200
+        breaking.fails_at = breaking.syncs + 1
+        assert zoom_calls.register() == 503
+        assert zoom_calls.register() == 503  # the disk works again, and is not believed
+        assert "disk I/O error" in run(service, "deliver_letters")
+        service.store.engine.dispose()
     assert mail_server.kept == []
     assert "disk I/O error" in str(service.store.lost)  # for which the daemon ends
 
