@@ -3,19 +3,22 @@
 import os
 import shutil
 import socket
+import sqlite3
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
 from resonance_zoom import cli
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
+from resonance_zoom.store import sqlite
 from resonance_zoom.store.opening import open_store
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests import leaks
@@ -112,6 +115,27 @@ def mail_server(one_mail_server: MailServer) -> MailServer:
     one_mail_server.kept.clear()
     one_mail_server.answers.clear()
     return one_mail_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements() -> Iterator[None]:
+    """What the statements of a worker compile to, kept for the database of the next test."""
+    kept: dict[Any, Any] = {}
+    ours = sqlite._engine
+    one = create_engine("sqlite://")
+    with one.connect():
+        dialect = one.dialect  # the key of what is kept; it knows its version once connected
+
+    def engine(path: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:
+        made = ours(path, connect)
+        made.dialect = dialect
+        made.update_execution_options(compiled_cache=kept)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "_engine", engine)
+        yield
+    one.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -217,10 +241,24 @@ def settings(environ: dict[str, str], tmp_path: Path) -> Settings:
     return load_settings(environ=environ, dotenv=tmp_path / "no.env")
 
 
+class ShippedLetters(LetterRoom):
+    """The shipped templates, compiled once and, as they stay what they are, checked once."""
+
+    def __init__(self) -> None:
+        super().__init__(SHIPPED_LETTERS)
+        self._found: dict[str, list[str]] = {}
+
+    def check(self, kinds: Iterable[str]) -> list[str]:
+        kinds = list(kinds)
+        for kind in kinds:
+            if kind not in self._found:
+                self._found[kind] = super().check([kind])
+        return [problem for kind in kinds for problem in self._found[kind]]
+
+
 @pytest.fixture(scope="session")
 def shipped_letters() -> LetterRoom:
-    """The shipped templates, compiled once."""
-    return LetterRoom(SHIPPED_LETTERS)
+    return ShippedLetters()
 
 
 @pytest.fixture
