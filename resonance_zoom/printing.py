@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from openpyxl import Workbook
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -128,6 +127,8 @@ def _csv(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> N
 
 
 def _xlsx(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    from openpyxl import Workbook  # a quarter of a command's start, and few write a workbook
+
     book = Workbook(write_only=True)
     sheet = book.create_sheet()
     sheet.append(list(columns))

@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 from starlette.testclient import TestClient
 
 from resonance_zoom.service import Service
-from resonance_zoom.web.staff import listings, spreadsheets
+from resonance_zoom.web.staff import listings, spreadsheets, workbooks
 from resonance_zoom.web.staff.spreadsheets import Column
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
@@ -272,7 +272,7 @@ def test_no_typed_cell_can_run_in_a_spreadsheet() -> None:
     columns = (Column("a", 10), Column("b", 10))
     rows = [(typed, "x") for typed, _ in PAYLOADS]
     in_csv = rows_of(spreadsheets.as_csv(columns, rows, PARIS))
-    book = load_workbook(io.BytesIO(spreadsheets.as_xlsx(columns, rows, PARIS, title="t")))
+    book = load_workbook(io.BytesIO(workbooks.as_xlsx(columns, rows, PARIS, title="t")))
     sheet = book.active
     assert sheet is not None
     assert len(in_csv) == len(PAYLOADS) == sheet.max_row - 1
