@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resonance_zoom import cli
 from resonance_zoom.mail.letters import LetterRoom
@@ -20,6 +22,8 @@ from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
 from resonance_zoom.store import sqlite
 from resonance_zoom.store.opening import open_store
+from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests import leaks
 from tests.mail_server import MailServer
@@ -281,6 +285,33 @@ def service(
     made.wake = woken.append  # the list itself is `wake.__self__`
     yield made
     made.close()
+
+
+class Door:
+    """Leads whoever comes to the pages of this test's service."""
+
+    def __init__(self) -> None:
+        self.pages: ASGIApp = Starlette()  # until the first test
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.pages(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def one_web_server() -> Iterator[tuple[WebServer, Door]]:
+    door = Door()
+    server = WebServer(door, host="127.0.0.1", port=0)
+    server.start()
+    yield server, door
+    server.stop()
+
+
+@pytest.fixture
+def web_server(one_web_server: tuple[WebServer, Door], service: Service) -> WebServer:
+    """The pages of this service, and its door for Zoom's calls, over real HTTP."""
+    server, door = one_web_server
+    door.pages = make_app(service)
+    return server
 
 
 @pytest.fixture

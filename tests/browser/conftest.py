@@ -145,7 +145,7 @@ class Tab:
 @pytest.fixture
 def open_tab(chromium: "Browser", world: World) -> Iterator[Callable[..., Tab]]:
     """`open_tab(size=NARROW, dark=True)`: a fresh browser window; `bare`: without our own policy."""
-    contexts: "list[BrowserContext]" = []
+    contexts: list[BrowserContext] = []
 
     def opened(*, size: Any = WIDE, dark: bool = False, bare: bool = False) -> Tab:
         context = chromium.new_context(

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,24 +10,12 @@ import pytest
 from openpyxl import load_workbook
 from starlette.testclient import TestClient
 
-from resonance_zoom.service import Service
 from resonance_zoom.web.staff import listings, spreadsheets, workbooks
 from resonance_zoom.web.staff.spreadsheets import Column
-from resonance_zoom.zoom.simulator import SimulatedZoom
-from tests.conftest import Clock
-from tests.mail_server import MailServer
-from tests.web.town import HOSTILE, Town, links, shape, text, town_of
+from tests.web.town import HOSTILE, Town, links, shape, text
 
 Staff = Callable[..., TestClient]
 PARIS = ZoneInfo("Europe/Paris")
-
-
-@pytest.fixture
-def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
-    with town_of(service, zoom, clock, mail_server) as made:
-        yield made
 
 
 @pytest.fixture
