@@ -161,13 +161,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+MEMORY = Path("/dev/shm")
+# A test of many seconds that is begun last is waited for by a whole machine.
+LONG = {
+    "test_campaigns.py", "test_rehearsal.py", "test_commands.py", "test_killed.py", "test_kill.py",
+    "test_canaries.py", "test_migration.py", "test_clock.py",
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest asks where its folders are
 def pytest_configure(config: pytest.Config) -> None:
+    # Each commit waits for the disk. What is about the disk stays there: `tmp_path` of tests/faults.
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     config.addinivalue_line(
         "markers", "of_a_file(reason): about SQLite's own file; not a question to a server"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
     if config.getoption("database") == "sqlite":
         return
     of_a_file = [item for item in items if item.get_closest_marker("of_a_file")]
