@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := resonance_zoom jobs tests
 
+# Two processes of tests would compile all of them anew at each run where the shell asks for that.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo rehearse screenshots test check format lint types floors lock clean
 

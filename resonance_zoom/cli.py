@@ -5,55 +5,72 @@ Exit codes: 0 ok, 1 failed, 2 usage, 75 try again later, 78 configuration.
 
 import os
 import sys
+from importlib import import_module
 
 import click
 
 from resonance_zoom import __version__
-from resonance_zoom.commands import accounting, acting, keeping, launching, moving, reading, showing
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.printing import say
 
-COMMANDS: tuple[click.Command, ...] = (
-    launching.rehearse,
-    launching.demo,
-    launching.check,
-    launching.plan,
-    launching.run,
-    launching.web,
-    launching.clock,
-    reading.status,
-    reading.log,
-    reading.registrants,
-    reading.letters,
-    reading.who,
-    showing.invite,
-    showing.letter,
-    showing.test_letter,
-    showing.site,
-    acting.sync,
-    acting.resend,
-    acting.cancel,
-    acting.pause,
-    acting.resume,
-    acting.sign_out,
-    keeping.held,
-    keeping.export,
-    keeping.erase,
-    keeping.purge,
-    keeping.close,
-    keeping.backup,
-    keeping.restore,
-    moving.migrate_to,
-    accounting.breach_report,
-    accounting.processing_record,
-)
+# Each with the room that it is in, which is opened when somebody asks for the command: all of them
+# would cost every command a second at start.
+COMMANDS = {
+    "rehearse": "launching",
+    "demo": "launching",
+    "check": "checking",
+    "plan": "checking",
+    "run": "launching",
+    "web": "launching",
+    "clock": "launching",
+    "status": "reading",
+    "log": "reading",
+    "registrants": "reading",
+    "letters": "reading",
+    "who": "reading",
+    "invite": "showing",
+    "letter": "showing",
+    "test-letter": "showing",
+    "site": "showing",
+    "sync": "acting",
+    "resend": "acting",
+    "cancel": "acting",
+    "pause": "acting",
+    "resume": "acting",
+    "sign-out": "acting",
+    "held": "keeping",
+    "export": "keeping",
+    "erase": "keeping",
+    "purge": "keeping",
+    "close": "keeping",
+    "backup": "keeping",
+    "restore": "keeping",
+    "migrate-to": "moving",
+    "breach-report": "accounting",
+    "processing-record": "accounting",
+}
 
 
 class _Commands(click.Group):
-    """A reader who left early (`log | head`) has seen enough: that ends a command well."""
+    """The commands of the list, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click passes it
+        """In the order in which a campaign needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — click passes it
+        """None when there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        room = import_module(f"resonance_zoom.commands.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(room, cmd_name.replace("-", "_"))
+        return command
 
     def invoke(self, ctx: click.Context) -> None:
-        """Here and not in main(): click would end with 1 before."""
+        """A reader who left early (`log | head`) has seen enough: that ends a command well.
+
+        Here and not in main(): click would end with 1 before.
+        """
         try:
             super().invoke(ctx)
             if sys.stdout is not None:  # `>&-`
@@ -71,10 +88,6 @@ def cli() -> None:
 
     Start with: resonance-zoom check
     """
-
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -11,8 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -138,6 +136,8 @@ def _csv(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> N
 
 
 def _xlsx(path: Path, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    from openpyxl import Workbook  # a quarter of a command's start, and few write a workbook
+
     book = Workbook(write_only=True)
     sheet = book.create_sheet()
     sheet.append(list(columns))
@@ -154,6 +154,8 @@ def _in_workbook(sheet: Any, value: Any) -> Any:
         return value.replace(tzinfo=None)
     if not isinstance(value, str):
         return value
+    from openpyxl.cell import WriteOnlyCell  # as above
+
     cell = WriteOnlyCell(sheet, value=value)
     cell.data_type = "s"  # otherwise `#N/A` would be an error and not a name
     return cell

@@ -3,20 +3,27 @@
 import os
 import shutil
 import socket
+import sqlite3
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, create_engine
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resonance_zoom import cli
 from resonance_zoom.mail.letters import LetterRoom
 from resonance_zoom.service import SHIPPED_LETTERS, Service, open_service
 from resonance_zoom.settings import RUN_NEEDS, Settings, load_settings
+from resonance_zoom.store import sqlite
 from resonance_zoom.store.opening import open_store
+from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
 from tests import leaks
 from tests.mail_server import MailServer
@@ -114,6 +121,27 @@ def mail_server(one_mail_server: MailServer) -> MailServer:
     return one_mail_server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def statements() -> Iterator[None]:
+    """What the statements of a worker compile to, kept for the database of the next test."""
+    kept: dict[Any, Any] = {}
+    ours = sqlite._engine
+    one = create_engine("sqlite://")
+    with one.connect():
+        dialect = one.dialect  # the key of what is kept; it knows its version once connected
+
+    def engine(path: Path, connect: Callable[[], sqlite3.Connection]) -> Engine:
+        made = ours(path, connect)
+        made.dialect = dialect
+        made.update_execution_options(compiled_cache=kept)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "_engine", engine)
+        yield
+    one.dispose()
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the present schema with nothing in it."""
@@ -133,13 +161,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+MEMORY = Path("/dev/shm")
+# A test of many seconds that is begun last is waited for by a whole machine.
+LONG = {
+    "test_campaigns.py", "test_rehearsal.py", "test_commands.py", "test_killed.py", "test_kill.py",
+    "test_canaries.py", "test_migration.py", "test_clock.py",
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest asks where its folders are
 def pytest_configure(config: pytest.Config) -> None:
+    # Each commit waits for the disk. What is about the disk stays there: `tmp_path` of tests/faults.
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     config.addinivalue_line(
         "markers", "of_a_file(reason): about SQLite's own file; not a question to a server"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
     if config.getoption("database") == "sqlite":
         return
     of_a_file = [item for item in items if item.get_closest_marker("of_a_file")]
@@ -217,10 +258,24 @@ def settings(environ: dict[str, str], tmp_path: Path) -> Settings:
     return load_settings(environ=environ, dotenv=tmp_path / "no.env")
 
 
+class ShippedLetters(LetterRoom):
+    """The shipped templates, compiled once and, as they stay what they are, checked once."""
+
+    def __init__(self) -> None:
+        super().__init__(SHIPPED_LETTERS)
+        self._found: dict[str, list[str]] = {}
+
+    def check(self, kinds: Iterable[str]) -> list[str]:
+        kinds = list(kinds)
+        for kind in kinds:
+            if kind not in self._found:
+                self._found[kind] = super().check([kind])
+        return [problem for kind in kinds for problem in self._found[kind]]
+
+
 @pytest.fixture(scope="session")
 def shipped_letters() -> LetterRoom:
-    """The shipped templates, compiled once."""
-    return LetterRoom(SHIPPED_LETTERS)
+    return ShippedLetters()
 
 
 @pytest.fixture
@@ -243,6 +298,33 @@ def service(
     made.wake = woken.append  # the list itself is `wake.__self__`
     yield made
     made.close()
+
+
+class Door:
+    """Leads whoever comes to the pages of this test's service."""
+
+    def __init__(self) -> None:
+        self.pages: ASGIApp = Starlette()  # until the first test
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.pages(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def one_web_server() -> Iterator[tuple[WebServer, Door]]:
+    door = Door()
+    server = WebServer(door, host="127.0.0.1", port=0)
+    server.start()
+    yield server, door
+    server.stop()
+
+
+@pytest.fixture
+def web_server(one_web_server: tuple[WebServer, Door], service: Service) -> WebServer:
+    """The pages of this service, and its door for Zoom's calls, over real HTTP."""
+    server, door = one_web_server
+    door.pages = make_app(service)
+    return server
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ from resonance_zoom import doctor
 from resonance_zoom.doctor import at_zoom, examine, way_in
 from resonance_zoom.doctor import machine as this_machine
 from resonance_zoom.doctor.points import Patient, Point, red
-from resonance_zoom.service import Service, open_zoom, utc_now
+from resonance_zoom.mail.letters import LetterRoom
+from resonance_zoom.service import Service, letter_room, open_zoom, utc_now
 from resonance_zoom.settings import Secret, Settings, load_settings
 from resonance_zoom.store.opening import open_store
 from resonance_zoom.web.app import make_app
@@ -60,6 +61,18 @@ def zoom_server(one_server: SimulatorServer, zoom: SimulatedZoom) -> SimulatorSe
     """One server for all: stopping it takes longer than these tests."""
     one_server.world = zoom
     return one_server
+
+
+@pytest.fixture(autouse=True)
+def letters(shipped_letters: LetterRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no templates of their own has the shipped ones, which are compiled once."""
+    real = letter_room
+
+    def room(asked: Settings) -> LetterRoom:
+        own = (asked.campaign_file.parent / "letters").exists()
+        return real(asked) if own else shipped_letters
+
+    monkeypatch.setattr("resonance_zoom.doctor.machine.letter_room", room)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from resonance_zoom import daemon
 from resonance_zoom.errors import DatabaseBusy
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, letters, registrants
-from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.protocol import sign
 from resonance_zoom.zoom.simulator import SimMeeting, SimRegistrant, SimulatedZoom
@@ -45,14 +44,6 @@ def meeting(service: Service, zoom: SimulatedZoom) -> SimMeeting:
     """The first group's meeting, on Zoom."""
     assert run(service, "create_meetings") is None
     return min(zoom.meetings.values(), key=lambda one: one.start_time)
-
-
-@pytest.fixture
-def web(service: Service) -> Iterator[WebServer]:
-    server = WebServer(make_app(service), host="127.0.0.1", port=0)
-    server.start()
-    yield server
-    server.stop()
 
 
 class Notifier:
@@ -88,8 +79,8 @@ class Notifier:
 
 
 @pytest.fixture
-def notifier(web: WebServer, meeting: SimMeeting, clock: Clock) -> Notifier:
-    return Notifier(web, meeting, clock)
+def notifier(web_server: WebServer, meeting: SimMeeting, clock: Clock) -> Notifier:
+    return Notifier(web_server, meeting, clock)
 
 
 # ---- a busy database -----------------------------------------------------------------------------

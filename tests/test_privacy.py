@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,12 +55,9 @@ def person(
 
 
 @pytest.fixture
-def web(service: Service, zoom: SimulatedZoom) -> Iterator[WebServer]:
-    server = WebServer(make_app(service), host="127.0.0.1", port=0)
-    server.start()
-    zoom.subscribe(f"http://127.0.0.1:{server.port}/webhooks/zoom")
-    yield server
-    server.stop()
+def web(web_server: WebServer, zoom: SimulatedZoom) -> WebServer:
+    zoom.subscribe(f"http://127.0.0.1:{web_server.port}/webhooks/zoom")
+    return web_server
 
 
 def registered(meeting: SimMeeting) -> SimRegistrant:

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 import resonance_zoom
 from resonance_zoom.service import Service
 from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
 from tests.mail.typography import letter_faults, page_faults, prose
@@ -144,20 +145,24 @@ def test_the_french_sentences_of_the_code_have_their_marks_and_accents(path: Pat
 
 @pytest.fixture
 def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
+    service: Service,
+    zoom: SimulatedZoom,
+    clock: Clock,
+    mail_server: MailServer,
+    web_server: WebServer,
+) -> Town:
     """Letters sent, refused, put off and waiting; a place given up; an approval pending."""
-    with town_of(service, zoom, clock, mail_server) as made:
-        mail_server.answers["RCPT"] = ["550 5.1.1 no such user", "451 4.7.1 try 'later' ..."]
-        for name, group in (("bob", 0), ("zoe", 0), ("alice", 0), ("alice", 1), ("eve", 1)):
-            made.register(name, name.title(), "Martin", group=group)
-        made.run("deliver_letters")
-        zoom.cancel(made.meetings[1], email="eve@example.org")
-        zoom.deliver_due()
-        clock.move(minutes=1)
-        made.run("deliver_letters", "sync_registrants", "watch")
-        made.register("yann", "Yann", "Petit")
-        yield made
+    made = town_of(service, zoom, clock, mail_server, web_server)
+    mail_server.answers["RCPT"] = ["550 5.1.1 no such user", "451 4.7.1 try 'later' ..."]
+    for name, group in (("bob", 0), ("zoe", 0), ("alice", 0), ("alice", 1), ("eve", 1)):
+        made.register(name, name.title(), "Martin", group=group)
+    made.run("deliver_letters")
+    zoom.cancel(made.meetings[1], email="eve@example.org")
+    zoom.deliver_due()
+    clock.move(minutes=1)
+    made.run("deliver_letters", "sync_registrants", "watch")
+    made.register("yann", "Yann", "Petit")
+    return made
 
 
 def signed_in(service: Service) -> TestClient:

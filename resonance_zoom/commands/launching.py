@@ -1,4 +1,4 @@
-"""Commands before and during the campaign: rehearse it, check, plan, run it."""
+"""Commands that run a campaign: in rehearsal, as a demonstration, and for good."""
 
 import sys
 from collections.abc import Iterator
@@ -9,13 +9,11 @@ from typing import Any
 
 import click
 
-from resonance_zoom import daemon, doctor, logs, planning
-from resonance_zoom.campaign_file import load_campaign
+from resonance_zoom import daemon, logs
 from resonance_zoom.commands.at_hand import as_json
-from resonance_zoom.printing import colour, print_json, say
-from resonance_zoom.service import Service, open_service, open_zoom, utc_now
-from resonance_zoom.settings import RUN_NEEDS, ZOOM_NEEDS, load_settings
-from resonance_zoom.store.opening import open_store
+from resonance_zoom.printing import print_json, say
+from resonance_zoom.service import Service, open_service, utc_now
+from resonance_zoom.settings import RUN_NEEDS, load_settings
 
 
 @click.command()
@@ -49,52 +47,6 @@ def demo(port: int) -> None:
     logs.configure("text")
     settings = load_settings()
     demonstration.run(settings.campaign_file, port=port, host=settings.host)
-
-
-@click.command()
-@click.option(
-    "--kept", metavar="HEAD", help="A head of the staff's acts, kept from an earlier check."
-)
-@as_json
-def check(kept: str | None, *, as_json: bool) -> None:
-    """Tell what would stop the campaign, and what to do about it."""
-    points = []
-    for point in doctor.examine(load_settings(), kept_head=kept):
-        points.append({"name": point.name, "level": point.level, "says": point.says,
-                       "remedy": point.remedy})  # fmt: skip
-        if not as_json:
-            mark = click.style(
-                "●", fg={"green": "green", "orange": "yellow", "red": "red"}[point.level]
-            )
-            click.echo(f"{mark} {point.level:6}  {point.name}: {point.says}", color=colour())
-            if point.remedy:
-                click.echo(f"            → {point.remedy}")
-    red = any(point["level"] == "red" for point in points)
-    if as_json:
-        print_json({"ok": not red, "points": points})
-    if red:
-        sys.exit(1)
-
-
-@click.command()
-@as_json
-def plan(*, as_json: bool) -> None:
-    """Show what `run` would create or change on Zoom and which letters would go; change nothing."""
-    settings = load_settings(needs=ZOOM_NEEDS)
-    campaign = load_campaign(settings.campaign_file)
-    store = open_store(settings.database_url)
-    try:
-        if store.exists():
-            store.require_current()
-        with open_zoom(settings) as zoom:
-            found = planning.plan(store if store.exists() else None, zoom, campaign, utc_now())
-    finally:
-        store.close()
-    if as_json:
-        print_json(found)
-        return
-    for line in planning.sentences(found):
-        click.echo(line)
 
 
 @click.command()

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 import jobs
 from jobs.clock import run_job
@@ -24,13 +22,18 @@ from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
 
+if TYPE_CHECKING:  # half a second, which those who run no test of a browser need not wait
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator["Browser"]:
     """Debian's browser, one for all tests."""
+    from playwright.sync_api import sync_playwright
+
     if CHROMIUM is None:
         message = "no chromium here: apt-get install chromium"
         if os.environ.get("CI"):
@@ -113,7 +116,7 @@ def world(service: Service, zoom: SimulatedZoom, clock: Clock) -> Iterator[World
 class Tab:
     """One page in a browser, with all that went wrong in it."""
 
-    page: Page
+    page: "Page"
     origin: str
     troubles: list[str] = field(default_factory=list)
 
@@ -124,6 +127,8 @@ class Tab:
 
     def check(self) -> None:
         """Nothing left the origin, nothing was complained of, nobody runs scripts, all can read."""
+        from axe_playwright_python.sync_playwright import Axe
+
         assert self.troubles == []
         assert self.page.locator("script").count() == 0
         results = Axe().run(self.page)
@@ -138,7 +143,7 @@ class Tab:
 
 
 @pytest.fixture
-def open_tab(chromium: Browser, world: World) -> Iterator[Callable[..., Tab]]:
+def open_tab(chromium: "Browser", world: World) -> Iterator[Callable[..., Tab]]:
     """`open_tab(size=NARROW, dark=True)`: a fresh browser window; `bare`: without our own policy."""
     contexts: list[BrowserContext] = []
 
@@ -170,7 +175,7 @@ def open_tab(chromium: Browser, world: World) -> Iterator[Callable[..., Tab]]:
         context.close()
 
 
-def _opened(tab: Tab, dialog: Dialog) -> None:
+def _opened(tab: Tab, dialog: "Dialog") -> None:
     tab.troubles.append(f"dialog: {dialog.message}")
     dialog.dismiss()
 

@@ -1,16 +1,19 @@
 """Every act of the staff asks once, does it, and says what it did; all of it by keyboard alone."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.browser.conftest import NARROW, Tab, World
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 Open = Callable[..., Tab]
 
 
-def signed_in(world: World, tab: Tab, role: str = "admin") -> Page:
+def signed_in(world: World, tab: Tab, role: str = "admin") -> "Page":
     tab.go(world.invitation(role))
     tab.page.get_by_role("button", name="Entrer").click()
     return tab.page
@@ -109,7 +112,7 @@ def test_from_the_link_to_an_act_with_the_keyboard_alone(world: World, open_tab:
     assert "suspendus" in tab.page.locator(".said").inner_text()
 
 
-def press_until(page: Page, name: str) -> None:
+def press_until(page: "Page", name: str) -> None:
     """Tab to what bears that name, see that it is visibly focused, press Enter."""
     for _ in range(60):
         page.keyboard.press("Tab")

@@ -17,7 +17,7 @@ ALL_LOOKS = [
     pytest.param(WIDE, True, id="wide-dark"),
     pytest.param(NARROW, False, id="narrow-light"),
 ]
-# Two of the four show every rule of the stylesheet; `make screenshots` takes them all.
+# Two of the four show every rule of the stylesheets; `make screenshots` takes them all.
 LOOKS = ALL_LOOKS if os.environ.get("SCREENSHOTS") else ALL_LOOKS[:2]
 
 
@@ -92,7 +92,7 @@ def test_every_staff_page_is_fit_to_be_seen(
     look_at(tab, staff_pages(world), screenshots, look(request))
 
 
-@pytest.mark.parametrize(("size", "dark"), ALL_LOOKS)
+@pytest.mark.parametrize(("size", "dark"), LOOKS)
 def test_every_letter_is_fit_to_be_read(
     size: dict[str, int],
     dark: bool,

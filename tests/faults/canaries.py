@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import click
 import pytest
 import requests
 from aiosmtpd.controller import Controller
@@ -306,8 +307,9 @@ class Journey:
         }
         # They never end, play in another world, or were done already.
         of_their_own = {"run", "web", "clock", "rehearse", "demo", "invite"}
-        for command in cli.COMMANDS:
-            name = str(command.name)
+        context = click.Context(cli.cli)
+        for name in cli.COMMANDS:
+            command = cli.cli.get_command(context, name)
             if name in of_their_own | AT_THE_END.keys():
                 continue
             options = {option for one in command.params for option in one.opts}

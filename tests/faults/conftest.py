@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import requests
@@ -88,6 +89,19 @@ class ZoomCalls:
         known = "b6aeed845172b53f8a975309b482d778161e21bcbc496c09dbdbb748e75d9a07"
         assert answer.json()["encryptedToken"] == known
         return answer.status_code
+
+
+ON_DISK = {"test_disk", "test_permissions", "test_kill", "test_migration"}
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """On the disk and not in memory, where a test is about the disk or what a kill leaves on it."""
+    if request.path.stem not in ON_DISK:
+        yield tmp_path
+        return
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

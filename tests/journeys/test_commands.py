@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from resonance_zoom.service import utc_now
-from resonance_zoom.zoom.simulator import SimulatedZoom, SimulatorServer
-from tests.conftest import CAMPAIGN, WEBHOOK_SECRET, free_port
+from resonance_zoom.zoom.simulator import SimulatedZoom
+from tests.conftest import CAMPAIGN, WEBHOOK_SECRET, Type, free_port
 from tests.mail_server import MailServer
 
 PROJECT = Path(__file__).parents[2]
@@ -108,17 +108,20 @@ def daemon(environ: dict[str, str], zoom: SimulatedZoom) -> Iterator[Daemon]:
 
 
 def test_the_daemon_runs_the_campaign_and_the_commands_work_beside_it(
-    environ: dict[str, str], daemon: Daemon, zoom: SimulatedZoom, mail_server: MailServer
+    environ: dict[str, str],
+    daemon: Daemon,
+    types: Type,
+    zoom: SimulatedZoom,
+    mail_server: MailServer,
 ) -> None:
+    """The daemon is a process of its own; so are the commands that speak with Zoom beside it."""
     meeting = min(zoom.meetings.values(), key=lambda one: one.start_time)
     zoom.register(meeting.id, email="Alice@Example.org", first_name="Alice", last_name="Martin")
     assert [delivery.status for delivery in zoom.deliver_due()] == [200]
     daemon.wait_for(lambda: mail_server.to("Alice@Example.org"))
-    daemon.wait_for(
-        lambda: json.loads(command(environ, "letters", "--json").stdout)[0]["state"] == "sent"
-    )
+    daemon.wait_for(lambda: json.loads(types("letters", "--json")[1])[0]["state"] == "sent")
 
-    status = json.loads(command(environ, "status", "--json").stdout)
+    status = json.loads(types("status", "--json")[1])
     first = status["focus_groups"][0]
     assert status["campaign"] == "resonance-2021"
     assert (first["slug"], first["state"]) == ("teletravail", "open")
@@ -127,29 +130,27 @@ def test_the_daemon_runs_the_campaign_and_the_commands_work_beside_it(
     assert first["letters"]["sent"] == 1
     assert first["next_letter"]["kind"] == "reminder-7"
 
-    (person,) = json.loads(command(environ, "registrants", "--json").stdout)
+    (person,) = json.loads(types("registrants", "--json")[1])
     assert person["email"] == "Alice@Example.org"
     assert person["source"] == "webhook"
     assert person["join_url"].startswith("https://")
-    (letter,) = json.loads(command(environ, "letters", "--json").stdout)
+    (letter,) = json.loads(types("letters", "--json")[1])
     assert (letter["kind"], letter["attempts"]) == ("confirmation", 1)
     assert letter["reason"].startswith("accepted by the mail server: 250")
 
-    told = command(environ, "who", "alice@example.org")
-    assert told.returncode == 0
-    assert "Did the link leave? yes" in told.stdout
-    assert command(environ, "who", "Martin").returncode == 0
-    nobody = command(environ, "who", "nobody@example.org")
-    assert nobody.returncode == 1
-    assert "nobody is known as nobody@example.org" in nobody.stderr
+    code, told, _ = types("who", "alice@example.org")
+    assert code == 0
+    assert "Did the link leave? yes" in told
+    assert types("who", "Martin")[0] == 0
+    code, _, said = types("who", "nobody@example.org")
+    assert code == 1
+    assert "nobody is known as nobody@example.org" in said
 
-    kinds = [
-        json.loads(line)["kind"] for line in command(environ, "log", "--json").stdout.splitlines()
-    ]
+    kinds = [json.loads(line)["kind"] for line in types("log", "--json")[1].splitlines()]
     assert {"service.started", "meeting.created", "registration.created", "letter.sent"} <= set(
         kinds
     )
-    assert "letter.sent" in command(environ, "log", "-n", "5").stdout
+    assert "letter.sent" in types("log", "-n", "5")[1]
 
     (swept, other) = json.loads(command(environ, "sync", "--json").stdout)
     assert (swept["focus_group"], swept["listed"], swept["repaired"]) == ("teletravail", 1, 0)
@@ -157,24 +158,24 @@ def test_the_daemon_runs_the_campaign_and_the_commands_work_beside_it(
     plan = json.loads(command(environ, "plan", "--json").stdout)
     assert [group["action"] for group in plan["focus_groups"]] == ["keep", "keep"]
 
-    assert command(environ, "pause").returncode == 0
-    again = command(environ, "resend", str(letter["id"]))
-    assert again.returncode == 0, again.stderr
-    assert [one["state"] for one in json.loads(command(environ, "letters", "--json").stdout)] == [
+    assert types("pause")[0] == 0
+    code, _, said = types("resend", str(letter["id"]))
+    assert code == 0, said
+    assert [one["state"] for one in json.loads(types("letters", "--json")[1])] == [
         "sent",
         "queued",
     ]
-    assert "sending was paused" in command(environ, "status").stderr
-    assert command(environ, "resume").returncode == 0
+    assert "sending was paused" in types("status")[2]
+    assert types("resume")[0] == 0
 
     csv = Path(environ["WHERE"]) / "people.csv"
-    assert command(environ, "registrants", "--output", str(csv)).returncode == 0
+    assert types("registrants", "--output", str(csv))[0] == 0
     assert csv.read_text(encoding="utf-8-sig").splitlines()[1].startswith("teletravail;Alice@")
 
     gone = command(environ, "cancel", "alice@example.org", "teletravail", "--yes")
     assert gone.returncode == 0, gone.stderr
     assert [r.status for r in meeting.registrants.values()] == ["deleted"]
-    (person,) = json.loads(command(environ, "registrants", "--json").stdout)
+    (person,) = json.loads(types("registrants", "--json")[1])
     assert person["status"] == "cancelled"
 
     second = command(environ | {"PORT": str(free_port())}, "run")
@@ -184,11 +185,11 @@ def test_the_daemon_runs_the_campaign_and_the_commands_work_beside_it(
 
 
 def test_a_first_plan_says_what_would_be_created_and_creates_nothing(
-    environ: dict[str, str], zoom: SimulatedZoom
+    environ: dict[str, str], types: Type, zoom: SimulatedZoom
 ) -> None:
-    told = command(environ, "plan")
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.count(": create") == 2
+    code, told, said = types("plan")
+    assert code == 0, said
+    assert told.count(": create") == 2
     assert zoom.meetings == {}
     assert not Path(environ["DATABASE_URL"].removeprefix("sqlite:///")).exists()
 
@@ -204,13 +205,13 @@ def test_a_missing_variable_ends_run_with_78_and_a_line_for_each(environ: dict[s
 
 
 def test_a_wrong_campaign_file_ends_with_78_and_file_line_key_reason(
-    environ: dict[str, str], campaign_file: Path
+    types: Type, campaign_file: Path
 ) -> None:
     campaign_file.write_text(campaign_file.read_text().replace("zoom_host", "zoom_hots"))
-    told = command(environ, "status")
-    assert told.returncode == 78
-    assert f"{campaign_file}:6: campaign.zoom_hots:" in told.stderr
-    assert "zoom_host" in told.stderr
+    code, _, said = types("status")
+    assert code == 78
+    assert f"{campaign_file}:6: campaign.zoom_hots:" in said
+    assert "zoom_host" in said
 
 
 def test_a_busy_port_ends_run_with_75_and_names_it(environ: dict[str, str]) -> None:
@@ -224,16 +225,16 @@ def test_a_busy_port_ends_run_with_75_and_names_it(environ: dict[str, str]) -> N
     assert "set PORT to a free one" in told.stderr
 
 
-def test_reading_before_the_first_run_says_what_to_do(environ: dict[str, str]) -> None:
-    told = command(environ, "status")
-    assert told.returncode == 1
-    assert "there is no database" in told.stderr
-    assert "resonance-zoom run" in told.stderr
+def test_reading_before_the_first_run_says_what_to_do(types: Type) -> None:
+    code, _, said = types("status")
+    assert code == 1
+    assert "there is no database" in said
+    assert "resonance-zoom run" in said
 
 
-def test_wrong_usage_ends_with_2(environ: dict[str, str]) -> None:
-    assert command(environ, "letters", "--state", "lost").returncode == 2
-    assert command(environ, "fly").returncode == 2
+def test_wrong_usage_ends_with_2(types: Type) -> None:
+    assert types("letters", "--state", "lost")[0] == 2
+    assert types("fly")[0] == 2
 
 
 def test_no_secret_and_no_person_reaches_the_technical_log(
@@ -252,8 +253,9 @@ def test_no_secret_and_no_person_reaches_the_technical_log(
 
 
 def test_the_simulator_is_reached_only_where_the_environment_says(
-    zoom_server: SimulatorServer, environ: dict[str, str]
+    types: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = command(environ | {"ZOOM_API_URL": "http://zoom.example.org/v2"}, "plan")
-    assert told.returncode == 78
-    assert "ZOOM_API_URL" in told.stderr
+    monkeypatch.setenv("ZOOM_API_URL", "http://zoom.example.org/v2")
+    code, _, said = types("plan")
+    assert code == 78
+    assert "ZOOM_API_URL" in said

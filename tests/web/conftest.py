@@ -8,6 +8,11 @@ from starlette.testclient import TestClient
 
 from resonance_zoom.service import Service
 from resonance_zoom.web.app import make_app
+from resonance_zoom.web.server import WebServer
+from resonance_zoom.zoom.simulator import SimulatedZoom
+from tests.conftest import Clock
+from tests.mail_server import MailServer
+from tests.web.town import Town, town_of
 
 
 @pytest.fixture
@@ -31,3 +36,15 @@ def staff(service: Service) -> Callable[[str], TestClient]:
         return client
 
     return signed_in
+
+
+@pytest.fixture
+def town(
+    service: Service,
+    zoom: SimulatedZoom,
+    clock: Clock,
+    mail_server: MailServer,
+    web_server: WebServer,
+) -> Town:
+    """Two groups on Zoom, which calls us; nobody has registered."""
+    return town_of(service, zoom, clock, mail_server, web_server)

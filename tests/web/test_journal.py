@@ -4,7 +4,7 @@ import ast
 import html
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from resonance_zoom.service import Service
 from resonance_zoom.store import journal, people
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import journal as journal_table
-from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
 from resonance_zoom.web.staff import events, facts, journal_search
 from resonance_zoom.web.staff.events import FAMILIES, WORDS, Occurrence, family_of, say
@@ -42,14 +41,11 @@ def run(service: Service, name: str) -> None:
 
 
 @pytest.fixture
-def meeting_ids(service: Service, zoom: SimulatedZoom) -> Iterator[list[int]]:
+def meeting_ids(service: Service, zoom: SimulatedZoom, web_server: WebServer) -> list[int]:
     """Both meetings exist on Zoom, and Zoom calls us."""
-    server = WebServer(make_app(service), host="127.0.0.1", port=0)
-    server.start()
     run(service, "create_meetings")
-    zoom.subscribe(f"http://127.0.0.1:{server.port}/webhooks/zoom")
-    yield sorted(zoom.meetings, key=lambda one: zoom.meetings[one].start_time)
-    server.stop()
+    zoom.subscribe(f"http://127.0.0.1:{web_server.port}/webhooks/zoom")
+    return sorted(zoom.meetings, key=lambda one: zoom.meetings[one].start_time)
 
 
 @pytest.fixture

@@ -1,29 +1,18 @@
 """Staff see what is due, sent, failed or held, may look at any letter, and act on it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Table, update
 from starlette.testclient import TestClient
 
-from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 from resonance_zoom.store.tables import letters, meetings, registrants
-from resonance_zoom.zoom.simulator import SimulatedZoom
-from tests.conftest import Clock, free_port
-from tests.mail_server import MailServer
-from tests.web.town import HOSTILE, Town, links, shape, text, town_of
+from tests.conftest import free_port
+from tests.web.town import HOSTILE, Town, links, shape, text
 
 Staff = Callable[..., TestClient]
 REFUSED = "550 5.1.1 <bob@example.org>: no such user"
-
-
-@pytest.fixture
-def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
-    with town_of(service, zoom, clock, mail_server) as made:
-        yield made
 
 
 @pytest.fixture

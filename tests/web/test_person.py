@@ -1,6 +1,6 @@
 """Did I get my link? One look at a person's page answers, in every state that a letter can be in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,24 +8,13 @@ import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from resonance_zoom.service import Service
 from resonance_zoom.store import journal
 from resonance_zoom.store.tables import letters, meetings, registrants
-from resonance_zoom.zoom.simulator import SimulatedZoom
-from tests.conftest import CAMPAIGN, Clock
-from tests.mail_server import MailServer
-from tests.web.town import HOSTILE, Town, links, shape, text, town_of
+from tests.conftest import CAMPAIGN
+from tests.web.town import HOSTILE, Town, links, shape, text
 
 Staff = Callable[..., TestClient]
 REFUSED = "550 5.1.1 <alice@example.org>: no such user"
-
-
-@pytest.fixture
-def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
-    with town_of(service, zoom, clock, mail_server) as made:
-        yield made
 
 
 def answer_of(page: str) -> str:

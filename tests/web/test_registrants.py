@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,24 +13,12 @@ from starlette.testclient import TestClient
 
 from resonance_zoom import printing
 from resonance_zoom.cells import safe
-from resonance_zoom.service import Service
-from resonance_zoom.web.staff import listings, spreadsheets
+from resonance_zoom.web.staff import listings, spreadsheets, workbooks
 from resonance_zoom.web.staff.spreadsheets import Column
-from resonance_zoom.zoom.simulator import SimulatedZoom
-from tests.conftest import Clock
-from tests.mail_server import MailServer
-from tests.web.town import HOSTILE, Town, links, shape, text, town_of
+from tests.web.town import HOSTILE, Town, links, shape, text
 
 Staff = Callable[..., TestClient]
 PARIS = ZoneInfo("Europe/Paris")
-
-
-@pytest.fixture
-def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
-    with town_of(service, zoom, clock, mail_server) as made:
-        yield made
 
 
 @pytest.fixture
@@ -275,7 +263,7 @@ def test_no_typed_cell_can_run_in_a_spreadsheet() -> None:
     columns = (Column("a", 10), Column("b", 10))
     rows = [(typed, "x") for typed, _ in PAYLOADS]
     in_csv = rows_of(spreadsheets.as_csv(columns, rows, PARIS))
-    book = load_workbook(io.BytesIO(spreadsheets.as_xlsx(columns, rows, PARIS, title="t")))
+    book = load_workbook(io.BytesIO(workbooks.as_xlsx(columns, rows, PARIS, title="t")))
     sheet = book.active
     assert sheet is not None
     assert len(in_csv) == len(PAYLOADS) == sheet.max_row - 1

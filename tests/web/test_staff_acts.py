@@ -1,6 +1,6 @@
 """Every act of the staff asks once, acts once, and says what it did and no more than that."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,22 +9,11 @@ from starlette.testclient import TestClient
 from resonance_zoom import acts, privacy
 from resonance_zoom.acts import Desk
 from resonance_zoom.errors import NotFound
-from resonance_zoom.service import Service
 from resonance_zoom.zoom.client import ZoomClient
-from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
-from tests.mail_server import MailServer
-from tests.web.town import Town, text, town_of
+from tests.web.town import Town, text
 
 Staff = Callable[..., TestClient]
-
-
-@pytest.fixture
-def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
-    with town_of(service, zoom, clock, mail_server) as made:
-        yield made
 
 
 @pytest.fixture

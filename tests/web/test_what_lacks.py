@@ -1,6 +1,6 @@
 """No page fails on what the database may lack, before, during and after a campaign."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import jobs
 from jobs.clock import run_job
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import journal, letters, meetings, registrants
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
 from tests.mail_server import MailServer
@@ -42,15 +43,12 @@ PAGES = (
 
 
 @pytest.fixture
-def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
+def town(town: Town) -> Town:
     """Alice is registered in both groups and has had two letters."""
-    with town_of(service, zoom, clock, mail_server) as made:
-        for group in (0, 1):
-            made.register("alice", "Alice", "Martin", group=group)
-        made.run("sync_registrants", "send_reminders", "deliver_letters", "watch")
-        yield made
+    for group in (0, 1):
+        town.register("alice", "Alice", "Martin", group=group)
+    town.run("sync_registrants", "send_reminders", "deliver_letters", "watch")
+    return town
 
 
 def run(service: Service, *names: str) -> None:
@@ -83,10 +81,15 @@ def test_a_campaign_before_anything_was_done(service: Service, admin: TestClient
 
 
 def test_a_campaign_without_registrants(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer, admin: TestClient
+    service: Service,
+    zoom: SimulatedZoom,
+    clock: Clock,
+    mail_server: MailServer,
+    web_server: WebServer,
+    admin: TestClient,
 ) -> None:
-    with town_of(service, zoom, clock, mail_server):
-        assert failing(admin, service) == []
+    town_of(service, zoom, clock, mail_server, web_server)
+    assert failing(admin, service) == []
 
 
 def test_meetings_that_zoom_has_not_let_us_create_and_that_are_then_called_off(

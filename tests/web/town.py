@@ -1,7 +1,5 @@
 """A campaign with people in it, filled through production's doors: what the staff pages show."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import jobs
 from jobs.clock import run_job
 from resonance_zoom.service import Service
-from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
@@ -85,19 +82,19 @@ class Town:
             return list(plain.exec_driver_sql(statement))
 
 
-@contextmanager
 def town_of(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
+    service: Service,
+    zoom: SimulatedZoom,
+    clock: Clock,
+    mail_server: MailServer,
+    web_server: WebServer,
+) -> Town:
     """The town, before anybody has registered."""
-    server = WebServer(make_app(service), host="127.0.0.1", port=0)
-    server.start()
     town = Town(service, zoom, clock, mail_server, [])
     town.run("create_meetings")
-    zoom.subscribe(f"http://127.0.0.1:{server.port}/webhooks/zoom")
+    zoom.subscribe(f"http://127.0.0.1:{web_server.port}/webhooks/zoom")
     town.meetings = sorted(zoom.meetings, key=lambda one: zoom.meetings[one].start_time)
-    yield town
-    server.stop()
+    return town
 
 
 class _Reader(HTMLParser):

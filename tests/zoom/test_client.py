@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import jsonschema
 import pytest
 import requests
 import responses
@@ -365,6 +364,8 @@ def test_missing_scopes_are_the_granular_ones_unless_a_classic_one_stands_for_th
 
 def valid(operation: str, request: Any) -> Any:
     """The body, held against the schema of Zoom's specification."""
+    import jsonschema  # here: its grammars cost a second, in every process that collects this
+
     method, _path, described = OPERATIONS[operation]
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     body = json.loads(request.body)

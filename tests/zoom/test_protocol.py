@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -524,6 +523,8 @@ def test_no_bytes_do_harm(body: bytes) -> None:
 @pytest.mark.parametrize("name", sorted(EVENTS))
 def test_what_zooms_own_schema_allows_is_understood(name: str) -> None:
     """The smallest document that the schema of each event accepts."""
+    import jsonschema  # here: its grammars cost a second, in every process that collects this
+
     schema = EVENTS[name]
     document = smallest(schema)
     document["event"] = name

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jsonschema
 import pytest
 import requests
 
@@ -37,6 +36,12 @@ def campaign() -> Iterator["Campaign"]:
         yield Campaign(Caller(server, session, clock), box)
 
 
+def fits(value: Any, schema: Any) -> None:
+    import jsonschema  # here: its grammars cost a second, in every process that collects this
+
+    jsonschema.validate(value, schema, format_checker=jsonschema.FormatChecker())
+
+
 class Campaign:
     def __init__(self, zoom: Caller, box: Receiver) -> None:
         self.zoom, self.clock, self.world, self.box = zoom, zoom.clock, zoom.world, box
@@ -53,7 +58,7 @@ class Campaign:
         value = answer.json() if answer.content else None
         if content:
             schema = content["application/json"]["schema"]
-            jsonschema.validate(value, schema, format_checker=jsonschema.FormatChecker())
+            fits(value, schema)
             assert unknown_keys(value, schema) == set()
         else:
             assert value is None
@@ -146,7 +151,7 @@ def test_every_notification_fits_the_published_schema(campaign: Campaign) -> Non
 
     for received in campaign.box.requests:
         schema = EVENTS[received.json["event"]]
-        jsonschema.validate(received.json, schema, format_checker=jsonschema.FormatChecker())
+        fits(received.json, schema)
         assert unknown_keys(received.json, schema) <= {"operation"}
     assert set(campaign.box.events) == set(EVENTS)
     assert len(EVENTS) == 13

@@ -82,10 +82,12 @@ def as_csv(visit: Visit) -> Response:
 
 def as_xlsx(visit: Visit) -> Response:
     """GET: the same as a workbook."""
+    from resonance_zoom.web.staff import workbooks  # openpyxl would delay every start for it
+
     cells = _exported(visit, "xlsx")
     zone = visit.service.campaign.timezone
-    whole = spreadsheets.as_xlsx(COLUMNS, cells, zone, title="Inscrits")
-    return _file(visit, whole, spreadsheets.XLSX_TYPE, "xlsx")
+    whole = workbooks.as_xlsx(COLUMNS, cells, zone, title="Inscrits")
+    return _file(visit, whole, workbooks.XLSX_TYPE, "xlsx")
 
 
 class _Asked:
