@@ -4,8 +4,8 @@ What a list shows is learnt like any notification. What it lacks concludes nothi
 two complete listings in a row, ten minutes or more apart, say that somebody is gone.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -89,41 +89,56 @@ def sweep_meeting(
     began, found = now(), Sweep(meeting.focus_group)
     for status in LISTINGS:
         for page in zoom.registrant_pages(meeting.zoom_meeting_id, status):
-            with store.write() as connection:
-                _page_came(connection, page, status, found, meeting, campaign, began, now())
+            if lines := _unlike_what_we_know(store, page, status, found):
+                ids = {listed.id for listed in page}
+                with store.write() as connection:
+                    _page_came(connection, lines, ids, found, meeting, campaign, began, now())
     found.complete = True
     with store.write() as connection:
         _conclude(connection, found, meeting, campaign, began, gone_is_agreed=gone_is_agreed)
     return found
 
 
+def _unlike_what_we_know(
+    store: Store, page: Sequence[Registrant], status: str, found: Sweep
+) -> dict[str, Registrant]:
+    """Lines to look at closely, by address: nearly always a page shows what we know already."""
+    # One person may hold two of Zoom's registrations: the newest speaks, an approved one first.
+    newest = {people.fold(listed.email): listed for listed in page}
+    if len(newest) < len(page):
+        newest = {people.fold(listed.email): listed for listed in sorted(page, key=_created)}
+    if not found.seen.isdisjoint(newest):
+        newest = {folded: line for folded, line in newest.items() if folded not in found.seen}
+    found.listed += len(page)
+    found.seen |= newest.keys()
+    found.ids.update([listed.id for listed in page])
+    with store.read() as connection:
+        rows = people.shown(connection, found.focus_group, newest)
+    for folded, registered_at, *shown in rows:
+        line = newest[folded]
+        came_later = line.create_time is not None and line.create_time > registered_at + SAME_MOMENT
+        if shown == [status, line.join_url, line.first_name, line.last_name] and not came_later:
+            del newest[folded]
+    return {folded: line._replace(status=status) for folded, line in newest.items()}
+
+
 def _page_came(
     connection: Connection,
-    page: Sequence[Registrant],
-    status: str,
+    lines: Mapping[str, Registrant],
+    ids: Collection[str],
     found: Sweep,
     meeting: Any,
     campaign: Campaign,
     began: datetime,
     now: datetime,
 ) -> None:
-    # One person may hold two of Zoom's registrations: the newest speaks, an approved one first.
-    newest = {people.fold(listed.email): listed for listed in page}
-    if len(newest) < len(page):
-        newest = {people.fold(listed.email): listed for listed in sorted(page, key=_created)}
-    fresh = {folded: listed for folded, listed in newest.items() if folded not in found.seen}
     group = meeting.focus_group
-    known = people.known(connection, [(group, folded) for folded in fresh])
-    found.listed += len(page)
-    found.seen |= fresh.keys()
-    ids = {listed.id for listed in page}
-    found.ids |= ids
+    known = people.known(connection, [(group, folded) for folded in lines])
     back = [row.id for row in known.values() if row.absent_since is not None]
     people.mark_absent(connection, back, None)
     told: list[Told] = []
-    for folded, registrant in fresh.items():
+    for folded, listed in lines.items():
         row = known.get((group, folded))
-        listed = registrant if registrant.status == status else replace(registrant, status=status)
         if row is not None and _may_have_left(listed, row):
             found.newer[folded] = listed
         told += _news(listed, row, ids, meeting, began)

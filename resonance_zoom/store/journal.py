@@ -17,6 +17,7 @@ PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
 LINKS_SINCE = "links_since"  # staff links that were made before let nobody in
 MAILBOX = "mailbox"  # how far the one of the reports was read
 MAILBOX_DOWN = "mailbox_down"  # its trouble, while it cannot be read
+_ADD, _ADD_RUN = insert(journal), insert(runs)  # built once: that costs more than to run them
 CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
 
 
@@ -65,7 +66,7 @@ def note(
         registrant=registrant,
         **data,
     )
-    added = connection.execute(insert(journal).values(**row))
+    added = connection.execute(_ADD, row)
     if chain.is_act(kind):
         assert added.inserted_primary_key is not None  # noqa: S101 — one row: it has a key
         chain.add(connection, added.inserted_primary_key.id)
@@ -87,7 +88,8 @@ def note_run(
 ) -> None:
     """Record a run of a job: when, how long, what it did, what went wrong."""
     connection.execute(
-        insert(runs).values(job=job, started_at=started_at, seconds=seconds, did=did, error=error)
+        _ADD_RUN,
+        {"job": job, "started_at": started_at, "seconds": seconds, "did": did, "error": error},
     )
 
 

@@ -4,8 +4,9 @@ ValueError, and nothing else, for what cannot be a meeting, a registrant or a us
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from resonance_zoom.zoom.payloads import (
@@ -18,6 +19,8 @@ from resonance_zoom.zoom.payloads import (
 )
 from resonance_zoom.zoom.protocol import MAX_ID, is_address
 
+_REGISTRANT = ("id", "email", "first_name", "last_name", "status", "join_url")
+_registrant_texts = itemgetter(*_REGISTRANT)
 _TELEPHONE = re.compile(r"\+?[0-9][0-9 ().-]{3,30}")
 
 
@@ -56,18 +59,26 @@ def meeting_summary(item: Any) -> MeetingSummary:
 
 def registrant(item: Any) -> Registrant:
     """A line of a meeting's registrants; without an address it is of no use to anybody."""
-    line = _object(item)
-    email = _text(line, "email").strip()
+    try:
+        texts = _registrant_texts(item)
+        together = "".join(texts)
+        together.encode()  # fails on what a database cannot hold
+        if "\0" in together:
+            texts = _sound_texts(item)
+    except (KeyError, TypeError, UnicodeEncodeError):
+        texts = _sound_texts(item)
+    number, email, first_name, last_name, status, join_url = texts
+    email = email.strip()
     if not is_address(email):
         raise ValueError("a registrant without an e-mail address")
     return Registrant(
-        id=_text(line, "id")[:MAX_ID],
-        email=email,
-        first_name=_text(line, "first_name"),
-        last_name=_text(line, "last_name"),
-        status=_text(line, "status"),
-        join_url=_text(line, "join_url") or None,
-        create_time=moment(line.get("create_time")),
+        number[:MAX_ID],
+        email,
+        first_name,
+        last_name,
+        status,
+        join_url or None,
+        moment(item.get("create_time")),
     )
 
 
@@ -96,6 +107,8 @@ def moment(value: Any) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
+        if parsed.tzinfo is UTC:
+            return parsed
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("a time that is none") from None
@@ -105,6 +118,12 @@ def _object(item: Any) -> Mapping[str, Any]:
     if not isinstance(item, dict):
         raise ValueError("a line that is no object")  # noqa: TRY004 - Zoom's data, not our call
     return item
+
+
+def _sound_texts(item: Any) -> Sequence[str]:
+    """The texts of a registrant, field by field: some are missing, or hold what is unfit."""
+    line = _object(item)
+    return [_text(line, name) for name in _REGISTRANT]
 
 
 def _settings(value: Any) -> MeetingSettings:
@@ -149,12 +168,10 @@ def _number(item: Mapping[str, Any], name: str) -> int:
 def _text(item: Mapping[str, Any], name: str) -> str:
     """Text that a database can hold; lone surrogates and NUL are let go of."""
     value = item.get(name)
-    if isinstance(value, str) and value.isascii() and "\0" not in value:
-        return value
     if isinstance(value, int):
         value = str(value)
-    return (
-        value.encode("utf-8", "replace").decode().replace("\0", "")
-        if isinstance(value, str)
-        else ""
-    )
+    if not isinstance(value, str):
+        return ""
+    if value.isascii() and "\0" not in value:
+        return value
+    return value.encode("utf-8", "replace").decode().replace("\0", "")

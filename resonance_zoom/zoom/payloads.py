@@ -6,7 +6,7 @@ they arrive in. `start_url` (a host login) and answers to questions are dropped 
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 AUTOMATIC_APPROVAL, MANUAL_APPROVAL, NO_REGISTRATION = 0, 1, 2
 SCHEDULED_MEETING = 2
@@ -109,9 +109,8 @@ class MeetingSummary:
     timezone: str
 
 
-@dataclass(frozen=True, slots=True)
-class Registrant:
-    """One registrant, from a listing or a notification.
+class Registrant(NamedTuple):
+    """One registrant, from a listing or a notification. They come by the hundred thousand.
 
     `status` is approved, pending, denied or cancelled; `join_url` is None while there is none;
     `create_time` aware UTC, None in notifications.
