@@ -126,6 +126,26 @@ def test_erase_leaves_no_byte_of_a_person_in_database_log_or_letters(
     assert types("erase", EMAIL, "--yes")[0] == 1
 
 
+def test_a_letter_that_waits_is_dropped_by_the_erasure_and_never_goes(
+    service: Service,
+    zoom: SimulatedZoom,
+    meetings: list[SimMeeting],
+    mail_server: MailServer,
+    types: Type,
+    clock: Clock,
+) -> None:
+    mail_server.answers["RCPT"] = ["451 4.7.1 later"]
+    zoom.register(meetings[0].id, email=EMAIL, first_name="A")
+    run(service, "sync_registrants", "deliver_letters")
+    assert [row.state for row in rows(service, letters)] == ["queued"]
+    assert types("erase", EMAIL, "--yes")[0] == 0
+    (row,) = rows(service, letters)
+    assert (row.state, row.reason, row.detail, row.message_id) == ("dropped", "erased", None, None)
+    clock.move(hours=1)
+    run(service, "deliver_letters")
+    assert mail_server.kept == []
+
+
 @pytest.mark.of_a_file("its bytes are looked for in the file")
 def test_what_a_program_without_care_has_deleted_is_gone_with_the_next_erasure(
     service: Service, person: list[str], types: Type
