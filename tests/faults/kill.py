@@ -95,6 +95,7 @@ class Siege:
         self.zoom.webhooks.carry = self._carry
         self._posted = threading.Event()
         self._strikes_stored: Daemon | None = None
+        self._addressed: Daemon | None = None
 
     def __enter__(self) -> "Siege":
         self._patch.start()
@@ -138,6 +139,8 @@ class Siege:
         self, session: requests.Session, url: str, body: bytes, headers: dict[str, str]
     ) -> requests.Response | None:
         """Zoom's POST; sometimes the daemon dies when it has stored it and not yet been heard."""
+        if self._addressed is None or self._addressed.process.poll() is not None:
+            return None  # its port may be another daemon's by now, who knows the secret too
         self._posted.set()
         victim, self._strikes_stored = self._strikes_stored, None
         if victim is None:
@@ -205,7 +208,7 @@ class Siege:
         self.figures.acknowledged_lost += len(self.missing())
 
     def address(self, daemon: Daemon) -> None:
-        url = f"{daemon.url}/webhooks/zoom"
+        self._addressed, url = daemon, f"{daemon.url}/webhooks/zoom"
         if not self.zoom.webhooks.subscriptions:
             self.zoom.subscribe(url)
         self.zoom.webhooks.subscriptions[0].url = url  # also of what waits for another try

@@ -23,7 +23,6 @@ _KEPT = 0x00000100 | 0x00000800 | 0x00080000
 _FULL = 13
 _IOERR_WRITE, _IOERR_FSYNC, _IOERR_DELETE = 10 | 3 << 8, 10 | 4 << 8, 10 | 10 << 8
 _library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
-_library.sqlite3_vfs_find.restype = c_void_p
 
 _Open = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)
 _Close = CFUNCTYPE(c_int, c_void_p)
@@ -80,6 +79,9 @@ class _Plug:
 
     def __init__(self) -> None:
         self.disk: Disk | None = None
+        if not hasattr(_library, "sqlite3_vfs_find"):
+            raise RuntimeError("This Python hides its SQLite; take one that uses the system's.")
+        _library.sqlite3_vfs_find.restype = c_void_p
         self._usual = _Vfs.from_address(_library.sqlite3_vfs_find(None))
         self._ours = _Vfs.from_buffer_copy(self._usual)
         self._ours.zName = b"plug"
