@@ -26,7 +26,8 @@ def run(service: Service) -> str:
         ):
             done["called off"] += 1
             service.wake("deliver_letters")
-    listing = _listing(service) if any(row.zoom_meeting_id for row in known) else None
+    made = any(row.zoom_meeting_id for row in known)
+    listing = _listing(service) if made and not service.stopping() else None
     for group in wanted:
         if service.stopping():
             break

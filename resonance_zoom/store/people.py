@@ -146,7 +146,7 @@ def _row(person: Person, state: Mapping[str, Any]) -> dict[str, Any]:
 def shown(
     connection: Connection, focus_group: str, addresses: Collection[str]
 ) -> Iterable[Row[str, datetime, str, str | None, str, str]]:
-    """Address, time of registration, status, link and names of those who were in the last list: one statement.
+    """Address, registration, status, link and names of those in the last list: one statement.
 
     What a line of Zoom's lists shows, and nothing else: for 100,000 people every column counts.
     """
