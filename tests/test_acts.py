@@ -14,6 +14,7 @@ from resonance_zoom.errors import (
     NotFound,
     ResonanceError,
     ZoomError,
+    ZoomNotFound,
     ZoomRefused,
     ZoomScopeMissing,
 )
@@ -305,3 +306,23 @@ def test_the_one_scope_that_only_correcting_needs_is_named_when_it_lacks(
     with pytest.raises(ZoomScopeMissing) as refusal:
         acts.correct_address(desk(service), service.zoom, alice, "other@example.org")
     assert "meeting:write:registrant:admin" in refusal.value.remedy
+
+
+def test_who_comes_second_gives_up_no_place_again(
+    service: Service, zoom: SimulatedZoom, alice: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pressed at once: the first is done while Zoom is still answering the second."""
+    delete = ZoomClient.delete_registrant
+
+    def slow(client: ZoomClient, meeting: int, registrant: str) -> None:
+        with monkeypatch.context() as fast:
+            fast.setattr(ZoomClient, "delete_registrant", delete)
+            acts.give_up_place(desk(service), service.zoom, alice, receipt=True)
+        raise ZoomNotFound("no such registrant", status=404)
+
+    monkeypatch.setattr(ZoomClient, "delete_registrant", slow)
+    with pytest.raises(NotFound, match="given up meanwhile"):
+        acts.give_up_place(desk(service), service.zoom, alice, receipt=True)
+    assert [row.kind for row in rows(service, journal) if row.kind.startswith("staff.")] == [
+        "staff.cancel"
+    ]

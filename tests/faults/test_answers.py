@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from resonance_zoom import daemon
 from resonance_zoom.service import Service
 from resonance_zoom.web.app import ROUTES, make_app
 from resonance_zoom.web.pages import stylesheet_path
@@ -215,7 +217,8 @@ def test_behind_our_proxy_a_guesser_is_known_by_the_last_address(port: int) -> N
 
 def test_a_proxy_elsewhere_is_believed_where_it_is_named(service: Service) -> None:
     """In a container of its own; else all visitors would be one, and shut out with the first."""
-    server = WebServer(make_app(service), host="127.0.0.1", port=0, proxies=["127.0.0.0/30"])
+    service.settings = replace(service.settings, port=0, trusted_proxies=("127.0.0.0/30",))
+    server = daemon._bound(service)
     server.start()
     with line(server.port, source="127.0.0.2") as proxy:
         assert [guess(proxy, "198.51.100.7") for _ in range(21)] == [403] * 20 + [429]
