@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 import jobs
 from jobs.clock import run_job
 from resonance_zoom import delivery, wave
-from resonance_zoom.errors import DatabaseLost, MailInDoubt
+from resonance_zoom.errors import DatabaseLost, MailInDoubt, MailUnreachable
 from resonance_zoom.mail.replies import Accepted
 from resonance_zoom.service import Service
 from resonance_zoom.store import erasure, journal
@@ -298,3 +298,16 @@ def test_a_doubt_that_was_written_by_a_lost_commit_is_settled_once(
         settled = journal.journal.c.kind == "letter.doubt_settled"
         lines = connection.scalars(select(journal.journal.c.message).where(settled)).all()
     assert lines == ["confirmation: it goes once more under the same Message-ID"]
+
+
+def test_a_connection_that_loses_the_relay_in_the_middle_takes_no_letter_along(
+    service: Service, relay: Relay
+) -> None:
+    def before(recipient: str) -> None:
+        if recipient == "p7@example.org":
+            raise MailUnreachable("the mail server hung up")
+
+    relay.before = before
+    wave.send_ready(service.delivery)
+    assert states(service) == {"sent": PEOPLE - 1, "queued": 1}
+    assert letter_of(service, "p7").reason == "deferred"

@@ -49,13 +49,17 @@ def render(**changes: Any) -> RenderedLetter:
 
 
 def built(
-    *, subject: str = "Bonjour", calendar: bytes | None = b"BEGIN:VCALENDAR", **changes: Any
+    *,
+    subject: str = "Bonjour",
+    calendar: bytes | None = b"BEGIN:VCALENDAR",
+    message_id: str = MESSAGE_ID,
+    **changes: Any,
 ) -> bytes:
     return build_message(
         RenderedLetter(subject, "Bonjour\n", "<p>Bonjour</p>"),
         fields=replace(FIELDS, **changes),
         sender="letters@example.org",
-        message_id=MESSAGE_ID,
+        message_id=message_id,
         date=DATE,
         calendar=calendar,
     )

@@ -151,6 +151,15 @@ def test_every_attempt_at_a_letter_has_the_same_bytes() -> None:
     assert built() == built()
 
 
+def test_what_parts_a_letter_differs_in_each_so_that_nobody_can_write_it_into_a_name() -> None:
+    ours, theirs = (
+        set(re.findall(rb'boundary="([^"]+)"', built(message_id=known)))
+        for known in ("<one@example.org>", "<two@example.org>")
+    )
+    assert (len(ours), len(theirs)) == (2, 2)
+    assert ours.isdisjoint(theirs)
+
+
 @pytest.mark.parametrize("words", HOSTILE)
 def test_no_words_add_a_header_or_make_the_builder_raise(words: str) -> None:
     raw = built(subject=words, title=words, organiser_name=words, first_name=words, last_name=words)
