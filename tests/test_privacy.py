@@ -90,7 +90,9 @@ def test_export_hands_a_person_everything_and_nothing_of_others(
     assert found["registrations"][0].keys() == {column.name for column in registrants.columns}
     assert [row["kind"] for row in found["letters"]] == ["confirmation", "confirmation"]
     assert len(found["told"]) == 2
-    assert found["journal"]
+    mine = {row["id"] for row in found["registrations"]}
+    assert {row["registrant"] for row in found["journal"]} == mine
+    assert {row["registrant"] for row in found["letters"]} == mine
     assert "p1@example.org" not in out
     code, out, _ = types("export", EMAIL, "--output", "theirs.json")
     assert (code, out) == (0, "")
