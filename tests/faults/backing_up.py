@@ -112,7 +112,7 @@ def back_up(folder: Path, *, seed: int, times: int) -> Figures:
     with ProcessPoolExecutor(1) as pool:
         pool.submit(abs, 0).result()  # before there is a thread: the child is a copy of us
         with life.lived(nullcontext):  # no power is cut here
-            life.start()
+            life.start(tidy_every=1000)  # as it is
             assert life.service is not None
             with Writers(life).at_work() as writers:
                 for number in range(times):
