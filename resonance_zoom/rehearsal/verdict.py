@@ -1,7 +1,7 @@
 """Were the four promises kept? Judged by the simulated Zoom and the mail server."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -129,11 +129,15 @@ def _rows(stage: Stage) -> list[dict[str, object]]:
 
 
 def _every_letter_once(stage: Stage, campaign: Campaign, truth: dict[str, SimMeeting]) -> Promise:
+    received: dict[str, list[Mail]] = {}
+    for mail in stage.edges.mails:
+        for email in mail.recipients:
+            received.setdefault(email, []).append(mail)
     owed = [
         letter
         for slug, meeting in truth.items()
         for stay in _stays(meeting)
-        for letter in _owed(stage, campaign, slug, meeting, stay)
+        for letter in _owed(stage, campaign, slug, meeting, stay, received.get(stay.email, ()))
     ]
     wrong: list[str] = []
     waits: list[timedelta] = []
@@ -184,7 +188,12 @@ def _stays_of(registrant: SimRegistrant) -> Iterator[Stay]:
 
 
 def _owed(
-    stage: Stage, campaign: Campaign, slug: str, meeting: SimMeeting, stay: Stay
+    stage: Stage,
+    campaign: Campaign,
+    slug: str,
+    meeting: SimMeeting,
+    stay: Stay,
+    received: Sequence[Mail],
 ) -> Iterator[Owed]:
     if campaign.sends_confirmations:
         yield _due_letter(stage, slug, stay, "confirmation", stay.since, stay.since + SWEPT)
@@ -194,18 +203,17 @@ def _owed(
         if present:
             late = due + timedelta(minutes=15)
             yield _due_letter(stage, slug, stay, f"reminder-{days}", due, late)
-    yield from _told_of_the_edit(stage, slug, stay)
+    yield from _told_of_the_edit(stage, slug, stay, received)
 
 
-def _told_of_the_edit(stage: Stage, slug: str, stay: Stay) -> Iterator[Owed]:
+def _told_of_the_edit(
+    stage: Stage, slug: str, stay: Stay, received: Sequence[Mail]
+) -> Iterator[Owed]:
     """Whoever had a letter with the old date, and is still registered, is told the new one."""
     if slug not in stage.edited:
         return
     at, _ = stage.edited[slug]
-    told_before = any(
-        mail.at <= at and mail.recipients == (stay.email,) and stay.join_url in mail.text
-        for mail in stage.edges.mails
-    )
+    told_before = any(mail.at <= at and stay.join_url in mail.text for mail in received)
     due = at + SECOND_THOUGHTS
     if told_before and (stay.until is None or stay.until > due):
         yield _due_letter(stage, slug, stay, "moved", due, due + timedelta(minutes=15))

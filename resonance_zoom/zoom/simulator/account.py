@@ -235,7 +235,8 @@ class Account:
             raise Refusal(400, 3027, "Host can not register.")
         if who is not None and who.status == "denied":
             raise Refusal(400, 3000, "The registrant has been denied by the host.")
-        if sum(r.active for r in meeting.registrants.values()) >= MAX_REGISTRANTS:
+        everyone = meeting.registrants.values()
+        if len(everyone) >= MAX_REGISTRANTS <= sum(r.active for r in everyone):
             raise Refusal(400, 3043, "Meeting has reached maximum attendee capacity.")
 
     def _notify_registration(self, meeting: SimMeeting, who: SimRegistrant) -> None:
