@@ -73,7 +73,7 @@ def restore(store: Store, source: Path | None, now: datetime, *, by: str) -> Res
         finally:
             copy.close()
         aside = _put_aside(store, now)
-        beside.note(store.path, 0)  # the backup's journal may end earlier
+        beside.note_how_far(store.path, 0)  # the backup's journal may end earlier
         (workshop / store.path.name).replace(store.path)
         folders.sync(store.path.parent)
     finally:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 import jobs
 from jobs.clock import run_job
 from resonance_zoom import delivery, wave
-from resonance_zoom.errors import DatabaseLost, MailInDoubt, MailUnreachable
+from resonance_zoom.errors import DatabaseLost, MailInDoubt, MailRefused, MailUnreachable
 from resonance_zoom.mail.replies import Accepted
 from resonance_zoom.service import Service
 from resonance_zoom.store import erasure, journal
@@ -40,12 +40,12 @@ def test_a_fault_whose_words_no_database_can_hold_is_the_fault_of_one_letter(
 ) -> None:
     def before(recipient: str) -> None:
         if recipient == "p7@example.org":
-            raise RuntimeError("half a character \ud83d, and \x00")
+            raise MailRefused("550 half a character \ud83d, and \x00")
 
     relay.before = before
     wave.send_ready(service.delivery)
     assert states(service) == {"sent": PEOPLE - 1, "failed": 1}
-    assert letter_of(service, "p7").detail == "RuntimeError: half a character , and"
+    assert letter_of(service, "p7").detail == "550 half a character , and"
 
 
 def test_an_outcome_that_cannot_be_written_is_set_aside_and_all_others_leave(

@@ -36,7 +36,7 @@ def lock(database: Path) -> int:
     return descriptor
 
 
-def note(database: Path, lines: int) -> None:
+def note_how_far(database: Path, lines: int) -> None:
     """From now on the loss of this database is noticed, and that of its newest lines."""
     is_new = not _note(database).exists()
     descriptor = os.open(_note(database), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)

@@ -122,7 +122,7 @@ class SqliteStore(engine.Store):
     def note_how_far(self) -> None:
         """Note beside the file how far its journal goes: an older one in its place is refused."""
         with suppress(OSError):  # a full disk: the next note says it
-            beside.note(self.path, self._lines())
+            beside.note_how_far(self.path, self._lines())
 
     def _lines(self) -> int:
         with self.read() as connection:
@@ -258,12 +258,15 @@ class SqliteStore(engine.Store):
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             self.lost = self._damaged()
             return self.lost
+        failed = code == sqlite3.SQLITE_IOERR
+        full = failed and not self._has_room()
         plain = DatabaseUnusable(
-            f"{self.path}: {error}", remedy="See that the disk has room and the file is writable."
+            f"{self.path}: {'the disk is full' if full else error}",
+            remedy="See that the disk has room and the file is writable.",
         )
         # After a failed fsync nobody knows what the disk holds, and asking again would be told that
         # all is well: only a new start reads it anew. A full disk is no such thing.
-        if code == sqlite3.SQLITE_IOERR and self._has_room():
+        if failed and not full:
             self.lost = plain
         return plain
 

@@ -241,7 +241,7 @@ def _of_campaign(campaign: Campaign) -> str:
             return f"{group.slug}: a reminder would never leave"
         if any(one.at >= following.at for one, following in pairwise(windows)):
             return f"{group.slug}: reminders out of order"
-    if campaign.ends_at <= max(group.end for group in campaign.focus_groups):
+    if campaign.midnight(campaign.keep_until) <= max(one.end for one in campaign.focus_groups):
         return "it is over before its last meeting"
     lines = (
         campaign.name,

@@ -15,6 +15,7 @@ from jobs.clock import run_job
 from resonance_zoom.mail.mailbox import Mailbox
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import journal, letters, meta, runs
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock, Type
 from tests.kept import CANARY, files_with, rows
@@ -50,20 +51,24 @@ def environ(environ: dict[str, str], mailbox: ImapPeer) -> dict[str, str]:
 
 @pytest.fixture
 def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
+    service: Service,
+    zoom: SimulatedZoom,
+    clock: Clock,
+    mail_server: MailServer,
+    web_server: WebServer,
+) -> Town:
     """Alice and Bob have had their letters at 11:01 in Paris."""
-    with town_of(service, zoom, clock, mail_server) as made:
-        for name in ("alice", "bob"):
-            made.register(name, name.title(), "Martin")
-        clock.move(minutes=1)
-        made.run("deliver_letters")
-        assert [one.message["To"] for one in mail_server.kept] == [
-            "alice@example.org",
-            "bob@example.org",
-        ]
-        clock.move(minutes=4)
-        yield made
+    made = town_of(service, zoom, clock, mail_server, web_server)
+    for name in ("alice", "bob"):
+        made.register(name, name.title(), "Martin")
+    clock.move(minutes=1)
+    made.run("deliver_letters")
+    assert [one.message["To"] for one in mail_server.kept] == [
+        "alice@example.org",
+        "bob@example.org",
+    ]
+    clock.move(minutes=4)
+    return made
 
 
 def letter_to(town: Town, name: str) -> bytes:

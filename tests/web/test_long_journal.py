@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import journal, runs
 from resonance_zoom.web.app import ROUTES
+from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
 from tests.mail_server import MailServer
@@ -50,17 +51,21 @@ FILTERS = (
 
 @pytest.fixture
 def town(
-    service: Service, zoom: SimulatedZoom, clock: Clock, mail_server: MailServer
-) -> Iterator[Town]:
+    service: Service,
+    zoom: SimulatedZoom,
+    clock: Clock,
+    mail_server: MailServer,
+    web_server: WebServer,
+) -> Town:
     """Three people, and a journal as long as if they had been there for months."""
-    with town_of(service, zoom, clock, mail_server) as made:
-        for name in ("alice", "bob", "charlie"):
-            made.register(name, name.title(), "Martin")
-        made.run("deliver_letters")
-        with service.store.write() as connection:
-            connection.execute(insert(journal), [_line(clock, number) for number in range(LINES)])
-            connection.execute(insert(runs), [_run(clock, number) for number in range(LINES)])
-        yield made
+    made = town_of(service, zoom, clock, mail_server, web_server)
+    for name in ("alice", "bob", "charlie"):
+        made.register(name, name.title(), "Martin")
+    made.run("deliver_letters")
+    with service.store.write() as connection:
+        connection.execute(insert(journal), [_line(clock, number) for number in range(LINES)])
+        connection.execute(insert(runs), [_run(clock, number) for number in range(LINES)])
+    return made
 
 
 def _line(clock: Clock, number: int) -> dict[str, Any]:
