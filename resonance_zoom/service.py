@@ -142,8 +142,8 @@ def open_zoom(
 def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], None]:
     """Every call leaves a line in the journal; a reading that went well only a technical one.
 
-    Pages of a list that came leave none: the sweep's own line says how many there were and what they
-    held. For 100,000 registrants it would be 334 lines, each a commit of its own, every ten minutes.
+    Pages of a list that came leave none: the sweep's own line says how many there were and what
+    they held. 100,000 registrants would make 334 lines, each a commit of its own, at every sweep.
     """
 
     def on_call(call: Call) -> None:

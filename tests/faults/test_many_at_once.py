@@ -5,8 +5,9 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import select
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
 from resonance_zoom.service import Service
 from resonance_zoom.settings import Secret
@@ -93,11 +94,13 @@ def test_during_a_rotation_nobody_is_refused_and_the_log_says_which_secret_signe
     service.settings = replace(
         service.settings, zoom_webhook_secrets=(Secret(new), Secret(WEBHOOK_SECRET))
     )
-    with capture_logs() as said:
-        before = [zoom_calls.register() for _ in range(20)]
-        monkeypatch.setattr("tests.faults.conftest.WEBHOOK_SECRET", new)
-        after = [zoom_calls.register() for _ in range(20)]
+    said = LogCapture()
+    heard = structlog.wrap_logger(None, processors=[said], wrapper_class=structlog.BoundLogger)
+    monkeypatch.setattr(webhooks, "log", heard)
+    before = [zoom_calls.register() for _ in range(20)]
+    monkeypatch.setattr("tests.faults.conftest.WEBHOOK_SECRET", new)
+    after = [zoom_calls.register() for _ in range(20)]
     assert before + after == [200] * 40
-    words = [line["secret"] for line in said if line["event"] == "webhook signed"]
+    words = [line["secret"] for line in said.entries if line["event"] == "webhook signed"]
     assert words == ["2 of 2"] * 20 + ["1 of 2"] * 20
     assert len(rows(service, events)) == 40
