@@ -8,6 +8,8 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from concurrent import futures
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -89,6 +91,7 @@ class Heartbeat:
             # As a scheduler keyword these would be ignored; a grace of None never drops a run.
             job_defaults={"coalesce": True, "max_instances": 3, "misfire_grace_time": None},
         )
+        self._wakes = futures.ThreadPoolExecutor(len(SCHEDULE), thread_name_prefix="woken")
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         for name, trigger in triggers(service.settings).items():
             self._scheduler.add_job(self._turns[name].take, trigger, id=name, name=name)
@@ -134,14 +137,18 @@ class Heartbeat:
             turn.take()
 
     def wake(self, name: str) -> None:
-        """Run a job now, or once more if it is running."""
+        """Run a job now, or once more if it is running. Comes with every registration."""
         turn = self._turns[name]
+        if turn.wanted.is_set():
+            return  # it is about to begin
         turn.wanted.set()
-        self._scheduler.add_job(turn.take, name=name)
+        with suppress(RuntimeError):  # stopped: nothing is begun any more
+            self._wakes.submit(turn.take)
 
     def stop(self) -> None:
         """Let what runs finish, start nothing new."""
         self._scheduler.shutdown(wait=True)
+        self._wakes.shutdown(wait=True)
 
 
 class _Turn:

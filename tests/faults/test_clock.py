@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,42 @@ def beating(service: Service) -> Iterator[Heartbeat]:
         yield heartbeat
     finally:
         heartbeat.stop()
+
+
+def test_of_a_thousand_wakes_a_job_runs_twice_and_after_the_last(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole mailing list registers while letters leave: nobody waits for the next mark."""
+    begun, may_end, runs_seen = threading.Event(), threading.Event(), list[int]()
+    wakes = 0
+
+    def deliver(_service: Service) -> str:
+        runs_seen.append(wakes)
+        begun.set()
+        assert may_end.wait(10)
+        return "done"
+
+    name = "deliver_letters"
+    schedule = [replace(one, run=deliver) if one.name == name else one for one in jobs.SCHEDULE]
+    monkeypatch.setattr(heart, "SCHEDULE", tuple(schedule))
+    with beating(service) as heartbeat:
+        assert begun.wait(10)
+        tasks: list[Any] = []
+        real = heartbeat._wakes.submit
+
+        def submit(task: Any) -> Any:
+            tasks.append(task)
+            return real(task)
+
+        monkeypatch.setattr(heartbeat._wakes, "submit", submit)
+        for wakes in range(1, 1001):  # noqa: B007 — `deliver` looks at it
+            heartbeat.wake(name)
+        may_end.set()
+    assert (
+        tasks.count(heartbeat._turns[name].take) == 1
+    )  # it costs the web server's time with every registration
+    assert runs_seen[:2] == [0, 1000]
+    assert len(runs_seen) <= 3  # a mark of the clock may fall in between
 
 
 def test_jobs_go_on_when_the_wall_clock_is_set_back(
