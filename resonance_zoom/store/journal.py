@@ -9,11 +9,20 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from resonance_zoom.store import chain, upsert
 from resonance_zoom.store.bulk import insert_many
-from resonance_zoom.store.tables import journal, meta, runs
+from resonance_zoom.store.tables import UtcDateTime, journal, meta, runs
 
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
 PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
 CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
+
+# Built once: these run at every tick, and to build a statement costs more than to run it.
+_ADD_LINE, _ADD_RUN = insert(journal), insert(runs)
+_BEFORE = bindparam("before", type_=UtcDateTime())
+_FORGET_RUNS = delete(runs).where(runs.c.started_at < _BEFORE)
+_FORGET_TECHNICAL = delete(journal).where(
+    journal.c.level == DEBUG, journal.c.at < _BEFORE, ~journal.c.kind.like("staff.%")
+)
+_ALIVE = update(meta).where(meta.c.key == LAST_ALIVE)
 
 
 def line(
@@ -61,7 +70,7 @@ def note(
         registrant=registrant,
         **data,
     )
-    added = connection.execute(insert(journal).values(**row))
+    added = connection.execute(_ADD_LINE, row)
     if chain.is_act(kind):
         assert added.inserted_primary_key is not None  # noqa: S101 — one row: it has a key
         chain.add(connection, added.inserted_primary_key.id)
@@ -82,25 +91,23 @@ def note_run(
     error: str | None,
 ) -> None:
     """Record a run of a job: when, how long, what it did, what went wrong."""
-    connection.execute(
-        insert(runs).values(job=job, started_at=started_at, seconds=seconds, did=did, error=error)
-    )
+    run = {"job": job, "started_at": started_at, "seconds": seconds, "did": did, "error": error}
+    connection.execute(_ADD_RUN, run)
 
 
 def forget_runs(connection: Connection, before: datetime) -> int:
     """Drop the rows of runs older than `before`; returns how many."""
-    return connection.execute(delete(runs).where(runs.c.started_at < before)).rowcount
+    return connection.execute(_FORGET_RUNS, {"before": before}).rowcount
 
 
 def forget_technical(connection: Connection, before: datetime) -> int:
     """Drop the technical lines older than `before`; returns how many. No act is technical."""
-    old = (journal.c.level == DEBUG) & (journal.c.at < before) & ~journal.c.kind.like("staff.%")
-    return connection.execute(delete(journal).where(old)).rowcount
+    return connection.execute(_FORGET_TECHNICAL, {"before": before}).rowcount
 
 
 def recall(connection: Connection, key: str) -> Any:
     """The value kept under `key`, None when there is none."""
-    return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+    return connection.execute(_RECALL_ONE, {"key": key}).scalar()
 
 
 def recall_all(connection: Connection, keys: Sequence[str]) -> dict[str, Any]:
@@ -109,6 +116,7 @@ def recall_all(connection: Connection, keys: Sequence[str]) -> dict[str, Any]:
     return {row.key: row.value for row in found}
 
 
+_RECALL_ONE = select(meta.c.value).where(meta.c.key == bindparam("key"))
 _RECALL = select(meta.c.key, meta.c.value).where(meta.c.key.in_(bindparam("keys", expanding=True)))
 
 
@@ -129,9 +137,7 @@ def forget(connection: Connection, key: str) -> None:
 def alive(connection: Connection, now: datetime) -> None:
     """The service was alive at `now`: what an outage is measured from after the next start."""
     value = now.isoformat()
-    if not connection.execute(
-        update(meta).where(meta.c.key == LAST_ALIVE).values(value=value)
-    ).rowcount:
+    if not connection.execute(_ALIVE, {"value": value}).rowcount:
         remember(connection, LAST_ALIVE, value)
 
 
