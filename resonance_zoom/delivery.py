@@ -87,9 +87,10 @@ class Delivery:
         self._unwritten.clear()
         with self.store.write() as connection:
             for letter in outbox.found_sending(connection):
-                outbox.put_back(
-                    connection, int(letter.id), ready_at=self.now(), reason="error", detail=""
-                )
+                now = self.now()
+                outbox.put_back(connection, int(letter.id), ready_at=now, reason="error", detail="")
+                words = "not begun: the answer to the commit of its claim was lost"
+                note_letter(connection, letter, now, "letter.deferred", words, again_at=now)
         self._unsettled = False
 
     def keep(self, outcome: Outcome) -> None:
