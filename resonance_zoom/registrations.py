@@ -78,8 +78,8 @@ def state_of(events: Iterable[Event]) -> State:
     """The one state of a set of events, whatever their order and repetition.
 
     The highest `event_ts` decides; at a tie a cancellation wins. Being registered again after a
-    loss starts a new episode, except when only a sweep had missed the person and the same
-    registration turns up again.
+    loss, told or not, starts a new episode, except when only a sweep had missed the person and the
+    same registration turns up again.
     """
     state: State | None = None
     lost_by = ""
@@ -87,7 +87,7 @@ def state_of(events: Iterable[Event]) -> State:
         active = event.status in ACTIVE
         if state is None:
             state = _first(event)
-        elif active and state.status not in ACTIVE and not _same_again(event, state, lost_by):
+        elif active and _begins_anew(event, state, lost_by):
             state = replace(_first(event), episode=state.episode + 1)
         elif active:
             state = replace(
@@ -129,6 +129,20 @@ def _first(event: Event) -> State:
         approved_at=began if event.status == "approved" else None,
         decided_ts=event.event_ts,
         source=event.source,
+    )
+
+
+def _begins_anew(event: Event, state: State, lost_by: str) -> bool:
+    """Whether somebody who may have left is registered again, by another registration.
+
+    Who registers twice is shown by Zoom what they have, and nothing is announced. Another id or
+    another link means that the one before has ended, though its cancellation never reached us.
+    """
+    if state.status not in ACTIVE:
+        return not _same_again(event, state, lost_by)
+    another_link = event.join_url and state.join_url and event.join_url != state.join_url
+    return event.event == CREATED and (
+        event.registrant_id != state.registrant_id or bool(another_link)
     )
 
 

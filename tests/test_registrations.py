@@ -85,6 +85,17 @@ def test_registering_twice_without_a_cancellation_is_one_registration() -> None:
     assert state_of([created(0), created(3)]).episode == 1
 
 
+def test_another_registration_of_who_never_seemed_to_leave_is_a_new_one() -> None:
+    """Their cancellation was lost, and their first link is dead."""
+    again = event(
+        "meeting.registration_created", 3, "approved", join_url="https://zoom.us/w/1?tk=b", id_="r2"
+    )
+    state = state_of([created(0), again])
+    assert (state.episode, state.join_url) == (2, "https://zoom.us/w/1?tk=b")
+    assert state_of([created(0), cancelled(1), again]) == state
+    assert state_of([created(0), created(3, url="https://zoom.us/w/1?tk=b")]).episode == 2
+
+
 def test_a_link_once_known_is_not_lost_when_an_approval_brings_none() -> None:
     approved = event("meeting.registration_approved", 2, "approved")
     assert state_of([created(0), approved]).join_url == "https://zoom.us/w/1?tk=a"

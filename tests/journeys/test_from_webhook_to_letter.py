@@ -65,6 +65,27 @@ def test_a_lost_webhook_is_made_good_by_the_sweep(
     assert len(mail_server.to("bob@example.org")) == 1
 
 
+def test_who_comes_back_after_a_cancellation_that_was_lost_gets_the_new_link(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting_ids: list[int],
+    mail_server: MailServer,
+    clock: Clock,
+) -> None:
+    for _ in range(2):
+        bob = zoom.register(meeting_ids[0], email="bob@example.org", first_name="Bob")
+        zoom.deliver_due()
+        run(service, "deliver_letters")
+        clock.move(hours=1)
+        if len(mail_server.kept) == 1:
+            zoom.faults.lose_next_webhooks(1)
+            zoom.cancel(meeting_ids[0], email="bob@example.org")
+    first, second = mail_server.to("bob@example.org")
+    assert bob.join_url is not None
+    assert bob.join_url not in first.text
+    assert bob.join_url in second.text
+
+
 def test_each_reminder_goes_once_on_its_day_and_not_to_who_cancelled(
     service: Service,
     zoom: SimulatedZoom,
