@@ -13,6 +13,7 @@ from resonance_zoom.store import journal
 
 KEEP_RUNS = timedelta(days=30)
 KEEP_TECHNICAL = timedelta(days=14)
+ASK_OFTEN = timedelta(minutes=10)
 MB = 1024**2
 DISK_FREE = 500 * MB  # as /readyz and `check` want it
 DISK_LOW = "disk_low"  # kept while staff know
@@ -31,7 +32,10 @@ def run(service: Service) -> str:
     if settles_at is not None and settles_at <= service.now():
         service.wake("create_meetings")
     if doubt:
-        service.wake("sync_registrants")  # Zoom's answer says whether our clock is right
+        # Zoom's answer says whether our clock is right. One that stays wrong would use up a day's
+        # calls: after a while the regular sweeps are enough.
+        if service.guard.doubted_for() < ASK_OFTEN:
+            service.wake("sync_registrants")
         return f"letters are held: {doubt}"
     did = [news, f"{forgotten} old runs cleared" if forgotten else ""]
     return "; ".join(["alive", *filter(None, did)])

@@ -83,6 +83,10 @@ class ClockGuard:
     def _jump(self, now: datetime) -> timedelta:
         return (now - self._wall) - timedelta(seconds=self.monotonic() - self._steady)
 
+    def doubted_for(self) -> timedelta:
+        """How long this process has not trusted the clock, by the one that only runs forward."""
+        return timedelta(seconds=self.monotonic() - self._steady)
+
     def _doubt(self, connection: Connection, now: datetime) -> str | None:
         last = journal.last_alive(connection)
         if last is not None and now < last - TOLERANCE:

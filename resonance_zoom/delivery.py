@@ -92,13 +92,17 @@ class Delivery:
             with self.store.write() as connection:
                 for turn in self._unbegun:
                     for claim in turn.claims:
-                        outbox.give_back(
-                            connection, letter_id(claim), claimed_at=turn.at, attempt=attempt(claim)
-                        )
+                        self._give_back(connection, claim, turn.at)
             self._unbegun.clear()
         while self._unwritten:
             self._write_alone(self._unwritten[0])
             del self._unwritten[0]
+
+    def _give_back(self, connection: Connection, claim: Claim, at: datetime | None) -> None:
+        if outbox.give_back(connection, letter_id(claim), claimed_at=at, attempt=attempt(claim)):
+            now = self.now()
+            words = "not begun: the answer to the commit of its claim was lost"
+            note_letter(connection, claim.letter, now, "letter.deferred", words, again_at=now)
 
     def _write_alone(self, outcome: Outcome) -> None:
         try:

@@ -169,15 +169,12 @@ def rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
 
 def open_rows(connection: Connection) -> list[Row[tuple[Any, ...]]]:
     """The meetings that exist on Zoom, by start."""
-    return list(
-        connection.execute(
-            select(meetings)
-            .where(meetings.c.zoom_meeting_id.is_not(None))
-            .order_by(meetings.c.start_at)
-        )
-    )
+    return list(connection.execute(_OPEN))
 
 
+_OPEN = (
+    select(meetings).where(meetings.c.zoom_meeting_id.is_not(None)).order_by(meetings.c.start_at)
+)
 _BY_ZOOM_ID = select(meetings).where(
     meetings.c.zoom_meeting_id.in_(bindparam("ids", expanding=True))
 )

@@ -16,7 +16,7 @@ from jobs.clock import run_job
 from resonance_zoom import daemon
 from resonance_zoom.errors import DatabaseBusy
 from resonance_zoom.service import Service
-from resonance_zoom.store.tables import events, letters, registrants
+from resonance_zoom.store.tables import events, journal, letters, registrants
 from resonance_zoom.web.server import WebServer
 from resonance_zoom.zoom.protocol import sign
 from resonance_zoom.zoom.simulator import SimMeeting, SimRegistrant, SimulatedZoom
@@ -116,6 +116,36 @@ def test_an_accepted_letter_whose_row_could_not_be_written_is_noted_later_and_no
     assert len(mail_server.kept) == 1
 
 
+def test_a_letter_that_was_claimed_by_a_commit_without_an_answer_is_told_and_leaves_once(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zoom.register(meeting.id, email=ALICE, first_name="Alice")
+    run(service, "sync_registrants")
+    real = service.store.write
+
+    @contextmanager
+    def lost_once_it_is_claimed() -> Iterator[Connection]:
+        with real() as connection:
+            yield connection
+        if [row.state for row in rows(service, letters)] == ["sending"]:
+            raise DatabaseBusy("the connection broke", retry_after=1)
+
+    monkeypatch.setattr(service.store, "write", lost_once_it_is_claimed)
+    run(service, "deliver_letters")
+    monkeypatch.setattr(service.store, "write", real)
+    assert mail_server.kept == []
+    run(service, "deliver_letters")
+    assert len(mail_server.kept) == 1
+    (line,) = [row for row in rows(service, journal) if row.kind == "letter.deferred"]
+    assert line.message == (
+        "confirmation: not begun: the answer to the commit of its claim was lost"
+    )
+
+
 # ---- the clock -----------------------------------------------------------------------------------
 
 
@@ -164,6 +194,28 @@ def test_a_jump_that_zoom_confirms_lets_letters_leave_again(
     assert "sync_registrants" in woken  # Zoom is asked at once
     run(service, "sync_registrants", "deliver_letters")
     assert len(mail_server.kept) == 1
+
+
+def test_while_a_clock_stays_wrong_zoom_is_asked_often_for_ten_minutes_and_then_as_ever(
+    service: Service,
+    zoom: SimulatedZoom,
+    meeting: SimMeeting,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each minute of a day would be more calls than Zoom grants."""
+    run(service, "watch", "sync_registrants")
+    monkeypatch.setattr(service.guard, "monotonic", lambda: clock.seconds() + 7200)
+    woken: list[str] = service.wake.__self__  # type: ignore[attr-defined]
+    woken.clear()
+    clock.move(hours=-2)
+    run(service, "watch")
+    clock.move(minutes=9)
+    run(service, "watch")
+    assert woken == ["sync_registrants", "sync_registrants"]
+    clock.move(minutes=2)
+    run(service, "watch")
+    assert woken == ["sync_registrants", "sync_registrants"]
 
 
 def test_a_hold_outlives_a_restart_until_zoom_was_asked(

@@ -10,15 +10,23 @@ from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, selec
 
 from resonance_zoom.store import chain, upsert
 from resonance_zoom.store.bulk import insert_many
-from resonance_zoom.store.tables import journal, meta, runs
+from resonance_zoom.store.tables import UtcDateTime, journal, meta, runs
 
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
 PAUSED, HELD, LAST_ALIVE, RELAY = "paused", "held", "last_alive", "relay"
 LINKS_SINCE = "links_since"  # staff links that were made before let nobody in
 MAILBOX = "mailbox"  # how far the one of the reports was read
 MAILBOX_DOWN = "mailbox_down"  # its trouble, while it cannot be read
-_ADD, _ADD_RUN = insert(journal), insert(runs)  # built once: that costs more than to run them
 CAMPAIGN_FILE = "campaign_file"  # its problems, while an edited one cannot be used
+
+# Built once: these run at every tick, and to build a statement costs more than to run it.
+_ADD, _ADD_RUN = insert(journal), insert(runs)
+_BEFORE = bindparam("before", type_=UtcDateTime())
+_FORGET_RUNS = delete(runs).where(runs.c.started_at < _BEFORE)
+_FORGET_TECHNICAL = delete(journal).where(
+    journal.c.level == DEBUG, journal.c.at < _BEFORE, ~journal.c.kind.like("staff.%")
+)
+_ALIVE = update(meta).where(meta.c.key == LAST_ALIVE)
 
 
 def line(
@@ -95,13 +103,12 @@ def note_run(
 
 def forget_runs(connection: Connection, before: datetime) -> int:
     """Drop the rows of runs older than `before`; returns how many."""
-    return connection.execute(delete(runs).where(runs.c.started_at < before)).rowcount
+    return connection.execute(_FORGET_RUNS, {"before": before}).rowcount
 
 
 def forget_technical(connection: Connection, before: datetime) -> int:
     """Drop the technical lines older than `before`; returns how many. No act is technical."""
-    old = (journal.c.level == DEBUG) & (journal.c.at < before) & ~journal.c.kind.like("staff.%")
-    return connection.execute(delete(journal).where(old)).rowcount
+    return connection.execute(_FORGET_TECHNICAL, {"before": before}).rowcount
 
 
 def recall(connection: Connection, key: str) -> Any:
@@ -141,9 +148,7 @@ def forget(connection: Connection, key: str) -> None:
 def alive(connection: Connection, now: datetime) -> None:
     """The service was alive at `now`: what an outage is measured from after the next start."""
     value = now.isoformat()
-    if not connection.execute(
-        update(meta).where(meta.c.key == LAST_ALIVE).values(value=value)
-    ).rowcount:
+    if not connection.execute(_ALIVE, {"value": value}).rowcount:
         remember(connection, LAST_ALIVE, value)
 
 

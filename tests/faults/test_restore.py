@@ -226,6 +226,31 @@ def test_staff_say_yes_for_one_and_only_that_one_goes(
     assert held(service) == [("reminder-7", "restored"), ("reminder-7", "restored")]
 
 
+def test_a_copy_asked_for_after_a_restore_is_another_letter_to_mail_programs(
+    start: Start,
+    teletravail: SimMeeting,
+    backup: Path,
+    types: Type,
+    mail_server: MailServer,
+    clock: Clock,
+) -> None:
+    """They hide what comes under a Message-ID that they have seen."""
+
+    def ask_for_a_copy() -> None:
+        clock.move(minutes=10)
+        service = start()
+        acts.resend(acts.Desk(service.store, service.campaign, clock(), "Alice"), 1)
+        run(service, "deliver_letters")
+        service.close()
+
+    ask_for_a_copy()
+    assert types("restore", str(backup), "--yes")[0] == 0
+    ask_for_a_copy()
+    assert kinds(mail_server, "alice") == ["confirmation"] * 3
+    ids = {letter.message["Message-ID"] for letter in mail_server.to("alice@example.org")}
+    assert len(ids) == 3
+
+
 def test_a_yes_holds_also_for_a_letter_that_must_wait_first(
     start: Start,
     zoom: SimulatedZoom,

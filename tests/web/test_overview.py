@@ -668,6 +668,24 @@ def test_announcements_lost_again_and_again_need_somebody(
     assert first(look()).startswith("Tout va bien.")
 
 
+def test_that_zoom_validates_our_address_no_more_is_told_after_80_hours(
+    running: Service, look: Look, clock: Clock
+) -> None:
+    note(running, "webhook.challenge")
+    clock.move(hours=79)
+    run(running, *at_work.JOBS)
+    assert first(look()).startswith("Tout va bien.")
+    clock.move(hours=2)
+    run(running, *at_work.JOBS)
+    assert first(look()).startswith(
+        f"{NEEDED} Zoom n’a plus vérifié notre adresse depuis le lundi 11 janvier 2021 à 11 h 03."
+        " Sur zoom.us, l’application peut être désactivée : pressez « Validate » à côté de"
+        " l’adresse des annonces."
+    )
+    note(running, "webhook.challenge")
+    assert first(look()).startswith("Tout va bien.")
+
+
 def test_a_list_that_only_missed_somebody_lost_no_announcement(
     running: Service, look: Look
 ) -> None:

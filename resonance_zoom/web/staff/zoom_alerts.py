@@ -25,6 +25,7 @@ from resonance_zoom.web.staff.meetings import (
 )
 
 A_DAY = timedelta(days=1)
+CHALLENGED_WITHIN = timedelta(hours=80)  # Zoom asks every 72 hours whether we know the secret
 MANY_GONE, REPAIRED = "sweep.many_gone", "sweep.repaired"
 DROPPED = ("letter.dropped", "letters.dropped")
 _READINGS = ("sweep.done", "sweep.repaired")
@@ -158,6 +159,8 @@ def of_lists(connection: Connection, service: Service, now: datetime) -> Iterato
     repaired = [line for line in lines if line.kind == REPAIRED and _changed(line)]
     if repaired and service.settings.webhooks:
         yield _lost(connection, service.campaign, repaired)
+    if service.settings.webhooks:
+        yield from _unchallenged(connection, service.campaign, now)
     late = [line.data for line in lines if _came_too_late(line)]
     if count := sum(data.get("letters", 1) for data in late):
         kinds = sorted({words.letter_kind(data["letter_kind"]) for data in late})
@@ -233,6 +236,26 @@ def _lost(connection: Connection, campaign: Campaign, repaired: list[Any]) -> Al
         remedy="La commande « resonance-zoom check » dit si Zoom peut nous joindre.",
         link=link,
     )
+
+
+def _unchallenged(connection: Connection, campaign: Campaign, now: datetime) -> Iterator[Alert]:
+    """Zoom has asked before, and asks no more: it has switched the announcements off, or lost us.
+
+    https://developers.zoom.us/docs/api/webhooks/#validate-your-webhook-endpoint
+    """
+    last = connection.execute(
+        select(func.max(journal.c.at)).where(journal.c.kind == "webhook.challenge")
+    ).scalar()
+    if last is not None and now - last > CHALLENGED_WITHIN:
+        since = french.date_hour(last, campaign.timezone)
+        yield Alert(
+            needs=True,
+            sentence=f"Zoom n’a plus vérifié notre adresse depuis le {since}.",
+            remedy="Sur zoom.us, l’application peut être désactivée : pressez « Validate » à côté"
+            " de l’adresse des annonces. La commande « resonance-zoom check » dit si Zoom peut"
+            " nous joindre.",
+            link=("/staff/journal?kind=webhook.challenge", "Journal"),
+        )
 
 
 def _heard(connection: Connection) -> datetime | None:
