@@ -65,7 +65,7 @@ def owe_due(
         if now < due.at:
             continue
         late = now >= due.until
-        which = [outbox.occasion_of(meeting.start_at), due.at.isoformat(), late]
+        which = _which(meeting.start_at, due.at, late=late)
         since = _told_until(looks.get(due.kind), which, now)
         if since == newest:
             continue
@@ -104,6 +104,20 @@ def owe_due(
             words = f"{new} {due.kind} fell due"
             _tell_of_wave(connection, campaign, meeting, words, figures, now)
     return owed
+
+
+def looked_until(
+    connection: Connection, focus_group: str, kind: str, due_at: datetime, start_at: datetime
+) -> int | None:
+    """The newest event when it was last found out who is owed a reminder; None: it never was."""
+    look = (journal.recall(connection, outbox.LOOKS + focus_group) or {}).get(kind)
+    if look is None or look["which"] != _which(start_at, due_at, late=False):
+        return None
+    return int(look["told"])
+
+
+def _which(start_at: datetime, due_at: datetime, *, late: bool) -> list[Any]:
+    return [outbox.occasion_of(start_at), due_at.isoformat(), late]
 
 
 def _told_until(look: Any, which: list[Any], now: datetime) -> int | None:

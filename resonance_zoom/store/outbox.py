@@ -164,9 +164,7 @@ def owe_reminder(
         literal(now, when),
     ).where(owed_reminder(focus_group, due_at))
     if told_since is not None:
-        newer = (events.c.id > told_since, events.c.focus_group == focus_group)
-        told = select(events.c.email_folded).where(*newer)
-        who = who.where(registrants.c.email_folded.in_(told))
+        who = who.where(was_told_of(focus_group, told_since))
     columns = (
         "registrant",
         "focus_group",
@@ -211,6 +209,12 @@ def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
         registrants.c.registered_at <= due_at,
         registrants.c.approved_at <= due_at,
     )
+
+
+def was_told_of(focus_group: str, since: int) -> ColumnElement[bool]:
+    """Of which registrants an event tells that is newer than the one of this number."""
+    newer = (events.c.id > since, events.c.focus_group == focus_group)
+    return registrants.c.email_folded.in_(select(events.c.email_folded).where(*newer))
 
 
 def occasion_of(start_at: datetime) -> str:
