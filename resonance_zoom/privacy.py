@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, and_, func, select
 
 from resonance_zoom import backups, meetings
 from resonance_zoom.acts import Desk, RegistrantDesk, registrant
@@ -37,11 +37,16 @@ def export(connection: Connection, email: str) -> dict[str, Any]:
     if not rows:
         raise NotFound(f"nobody is known as {email}")
     ids = [row.id for row in rows]
+    # With the groups the index of events finds them at once, where the address alone does not.
+    told = and_(
+        events.c.focus_group.in_([row.focus_group for row in rows]),
+        events.c.email_folded == people.fold(email),
+    )
     return {
         "email": rows[0].email,
         "purposes": PURPOSES,
         "registrations": _rows(connection, registrants, registrants.c.id.in_(ids)),
-        "told": _rows(connection, events, events.c.email_folded == people.fold(email)),
+        "told": _rows(connection, events, told),
         "letters": _rows(connection, letters, letters.c.registrant.in_(ids)),
         "journal": _rows(connection, lines, lines.c.registrant.in_(ids)),
     }

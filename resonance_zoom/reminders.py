@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from resonance_zoom import pace
 from resonance_zoom.campaign import CANCELLED, CONFIRMATION, WITHDRAWN, Campaign, Due
-from resonance_zoom.store import claims, journal, outbox
+from resonance_zoom.store import claims, journal, outbox, people
 from resonance_zoom.store.claims import Claim
 
 IN_GOOD_TIME = timedelta(hours=2)  # before the meeting, by when a wave should have ended
+EVERYONE_AGAIN = timedelta(hours=1)
 
 
 def open_waves(
@@ -52,15 +53,25 @@ def owe_due(
     """Owe every reminder that has fallen due for the meeting's present start; {kind: new letters}.
 
     A reminder whose time to leave has passed is written down as dropped, with the reason, for
-    those it was owed to: nobody is skipped in silence.
+    those it was owed to: nobody is skipped in silence. Everyone is looked at once, then only those
+    of whom something was told since; and everyone again every hour, whatever was told.
     """
     owed: dict[str, int] = {}
     if now >= meeting.end_at or meeting.cancelled_at is not None:
         return owed
+    newest = people.newest_event(connection)
+    looks = journal.recall(connection, outbox.LOOKS + meeting.focus_group) or {}
     for due in campaign.reminders(meeting.start_at):
         if now < due.at:
             continue
         late = now >= due.until
+        which = _which(meeting.start_at, due.at, late=late)
+        since = _told_until(looks.get(due.kind), which, now)
+        if since == newest:
+            continue
+        everyone = now.isoformat() if since is None else looks[due.kind]["everyone"]
+        looks[due.kind] = {"which": which, "told": newest, "everyone": everyone}
+        journal.remember(connection, outbox.LOOKS + meeting.focus_group, looks)
         why = why_late(connection, due.at, due.until) if late else None
         new = outbox.owe_reminder(
             connection,
@@ -70,6 +81,7 @@ def owe_due(
             due_at=due.at,
             worth_until=due.until,
             now=now,
+            told_since=since,
             state=outbox.DROPPED if late else outbox.QUEUED,
             reason="too_late" if late else None,
             detail=why,
@@ -92,6 +104,28 @@ def owe_due(
             words = f"{new} {due.kind} fell due"
             _tell_of_wave(connection, campaign, meeting, words, figures, now)
     return owed
+
+
+def looked_until(
+    connection: Connection, focus_group: str, kind: str, due_at: datetime, start_at: datetime
+) -> int | None:
+    """The newest event when it was last found out who is owed a reminder; None: it never was."""
+    look = (journal.recall(connection, outbox.LOOKS + focus_group) or {}).get(kind)
+    if look is None or look["which"] != _which(start_at, due_at, late=False):
+        return None
+    return int(look["told"])
+
+
+def _which(start_at: datetime, due_at: datetime, *, late: bool) -> list[Any]:
+    return [outbox.occasion_of(start_at), due_at.isoformat(), late]
+
+
+def _told_until(look: Any, which: list[Any], now: datetime) -> int | None:
+    """The newest event when this reminder was last looked at; None: everyone is to be looked at."""
+    if look is None or look["which"] != which:
+        return None
+    age = now - datetime.fromisoformat(look["everyone"])
+    return int(look["told"]) if timedelta(0) <= age < EVERYONE_AGAIN else None
 
 
 def _tell_of_wave(

@@ -91,6 +91,7 @@ def forget(connection: Connection, person: Any) -> None:
             events.c.email_folded == person.email_folded,
         )
     )
+    outbox.look_at_everyone(connection)
     connection.execute(
         update(registrants)
         .where(registrants.c.id == person.id)
@@ -130,6 +131,7 @@ def forget_everybody(connection: Connection, now: datetime) -> dict[str, int]:
         update(registrants).where(registrants.c.email != "").values(**_NOBODY)
     ).rowcount
     told = connection.execute(delete(events)).rowcount
+    outbox.look_at_everyone(connection)
     connection.execute(
         update(letters)
         .where(letters.c.state.in_((outbox.QUEUED, outbox.FAILED, outbox.IN_DOUBT)))

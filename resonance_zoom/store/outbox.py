@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    delete,
     func,
     literal,
     select,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 
 from resonance_zoom.store.bulk import insert_many
-from resonance_zoom.store.tables import UtcDateTime, letters, registrants
+from resonance_zoom.store.tables import UtcDateTime, events, letters, meta, registrants
 from resonance_zoom.store.upsert import Insert, insert
 
 QUEUED, SENDING, SENT, FAILED, DROPPED, IN_DOUBT = (
@@ -64,6 +65,7 @@ REASONS = {
     "error": "an unexpected fault",
 }
 MANY_TODAY = "many_today"  # held before it ever left, see `holds`
+LOOKS = "owed "  # and a focus group, in `meta`: how far its reminders were looked at
 _SEEMED_GONE = ("cancelled", "denied", "pending")
 
 
@@ -135,6 +137,7 @@ def owe_reminder(
     due_at: datetime,
     worth_until: datetime,
     now: datetime,
+    told_since: int | None = None,
     state: str = QUEUED,
     reason: str | None = None,
     detail: str | None = None,
@@ -142,6 +145,7 @@ def owe_reminder(
     """Owe a reminder to everyone approved since `due_at` or before; returns how many are new.
 
     Who registered after the reminder fell due is not owed it: the confirmation said all.
+    `told_since`: only to those of whom an event tells that is newer than the one of this number.
     """
     when = UtcDateTime()
     who = select(
@@ -159,6 +163,8 @@ def owe_reminder(
         literal(detail),
         literal(now, when),
     ).where(owed_reminder(focus_group, due_at))
+    if told_since is not None:
+        who = who.where(was_told_of(focus_group, told_since))
     columns = (
         "registrant",
         "focus_group",
@@ -177,6 +183,11 @@ def owe_reminder(
     statement = insert(connection, letters).from_select(columns, who)
     statement = _owed_anew(statement) if state == QUEUED else statement.on_conflict_do_nothing()
     return connection.execute(statement).rowcount
+
+
+def look_at_everyone(connection: Connection) -> None:
+    """Events were deleted, whose numbers may come again: who is owed what is found out anew."""
+    connection.execute(delete(meta).where(meta.c.key.startswith(LOOKS)))
 
 
 def left_since(connection: Connection, registrant: int, kind: str, since: datetime) -> bool:
@@ -198,6 +209,12 @@ def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
         registrants.c.registered_at <= due_at,
         registrants.c.approved_at <= due_at,
     )
+
+
+def was_told_of(focus_group: str, since: int) -> ColumnElement[bool]:
+    """Of which registrants an event tells that is newer than the one of this number."""
+    newer = (events.c.id > since, events.c.focus_group == focus_group)
+    return registrants.c.email_folded.in_(select(events.c.email_folded).where(*newer))
 
 
 def occasion_of(start_at: datetime) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
 from resonance_zoom.store.bulk import insert_many
 from resonance_zoom.store.tables import events, registrants
@@ -76,6 +76,11 @@ def known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep events that are not kept yet."""
     insert_many(connection, events, rows)
+
+
+def newest_event(connection: Connection) -> int:
+    """The number of the event that was kept last, 0 before the first."""
+    return connection.scalar(select(func.max(events.c.id))) or 0
 
 
 def histories(

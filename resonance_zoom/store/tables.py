@@ -146,6 +146,7 @@ registrants = Table(
 )
 Index("ix_registrants_status", registrants.c.focus_group, registrants.c.status)
 Index("ix_registrants_email", registrants.c.email_folded)
+Index("ix_registrants_waiting", registrants.c.status, registrants.c.registered_at)
 
 # Everything that told us something about a registrant, once. A registrant's state is their sum.
 events = Table(
@@ -207,6 +208,16 @@ Index(
     sqlite_where=text("state = 'queued'"),
     postgresql_where=text("state = 'queued'"),
 )
+# Which of the queued are late, and why; more than a few only while the relay is down.
+Index(
+    "ix_letters_due",
+    letters.c.due_at,
+    letters.c.ready_at,
+    letters.c.reason,
+    sqlite_where=text("state = 'queued'"),
+    postgresql_where=text("state = 'queued'"),
+)
+Index("ix_letters_state", letters.c.state, letters.c.id)
 Index("ix_letters_group", letters.c.focus_group, letters.c.kind, letters.c.state)
 
 # What happened, for staff. Names no person: `registrant` is our own id.

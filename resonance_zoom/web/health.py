@@ -52,9 +52,10 @@ def readiness(service: Service) -> dict[str, dict[str, Any]]:
                 _last_run("sync_registrants").where(runs.c.error.is_(None))
             ).scalar()
             oldest = connection.execute(
-                select(func.min(letters.c.due_at)).where(
-                    letters.c.state == "queued", letters.c.ready_at <= now
-                )
+                select(letters.c.due_at)
+                .where(letters.c.state == "queued", letters.c.ready_at <= now)
+                .order_by(letters.c.due_at)
+                .limit(1)
             ).scalar()
     except ResonanceError as error:
         return points | {"database": _point(None, error.message)}

@@ -28,8 +28,8 @@ def drift(store: Store) -> list[object]:
 
 
 def test_the_code_names_the_newest_migration() -> None:
-    assert known_revisions() == ["0001", "0002", "0003", "0004", "0005", "0006"]
-    assert engine.HEAD == "0006"
+    assert known_revisions() == ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+    assert engine.HEAD == "0007"
 
 
 def test_an_empty_database_becomes_what_the_tables_say(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_previous_versions_database_is_migrated_with_a_copy_kept(tmp_path: P
     assert drift(store) == []
     with store.read() as connection:
         assert connection.execute(text("SELECT reference FROM meetings")).scalar() == "r"
-    copy = store_at(tmp_path / "x.db.before-0006")
+    copy = store_at(tmp_path / "x.db.before-0007")
     assert copy.revision() == "0001"
     copy.close()
     store.close()

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, select
+from sqlalchemy import Connection, exists, func, select
 from starlette.responses import Response
 
-from resonance_zoom import meetings, notices
+from resonance_zoom import meetings, notices, reminders
 from resonance_zoom.campaign import CANCELLED, MOVED, Campaign
 from resonance_zoom.comparison import SECOND_THOUGHTS
 from resonance_zoom.service import Service
@@ -128,7 +128,7 @@ def _unprepared(
         return  # told already, or about to be made good
     rows: dict[str, Any] = {row.focus_group: row for row in meetings.rows(connection)}
     dues = [due for due in _dues(campaign, rows, now) if due[2] < now - LETTER_AGE]
-    if people := sum(_owed(connection, dues)):
+    if people := sum(_owed(connection, dues, {}, now)):
         yield Alert(
             needs=True,
             sentence=f"{people} rappels sont dus et ne sont pas préparés."
@@ -178,7 +178,9 @@ def _leaves(
     for slug, kind, ready_at, people in connection.execute(queued.group_by(*key)):
         yield leaf(ready_at, kind, slug, people)
     dues = list(_dues(campaign, rows, now))
-    for (slug, kind, at, _start), people in zip(dues, _owed(connection, dues), strict=True):
+    for (slug, kind, at, _start), people in zip(
+        dues, _owed(connection, dues, counts, now), strict=True
+    ):
         if people or at > now:
             yield leaf(at, kind, slug, people)
     for slug, row in rows.items():
@@ -214,19 +216,52 @@ def _dues(campaign: Campaign, rows: Mapping[str, Any], now: datetime) -> Iterato
                 yield slug, due.kind, due.at, start
 
 
-def _owed(connection: Connection, dues: Sequence[Due]) -> Sequence[int]:
-    """To how many people of today each is owed and not yet written down: all in one look."""
-    if not dues:
-        return []
-    columns = []
-    for slug, kind, at, start in dues:
-        written = exists().where(
-            letters.c.registrant == registrants.c.id,
+def _owed(
+    connection: Connection, dues: Sequence[Due], counts: Counts, now: datetime
+) -> Sequence[int]:
+    """To how many people of today each is owed and not yet written down."""
+    return [
+        _owed_later(connection, due, counts.get(due[0], {}).get("approved", 0))
+        if due[2] > now
+        else _owed_now(connection, due)
+        for due in dues
+    ]
+
+
+def _owed_later(connection: Connection, due: Due, approved: int) -> int:
+    """All who are registered today: none has it but for a meeting moved there and back."""
+    slug, kind, _at, start = due
+    written = (
+        select(func.count())
+        .select_from(letters)
+        .join(registrants, registrants.c.id == letters.c.registrant)
+        .where(
+            letters.c.focus_group == slug,
             letters.c.kind == kind,
             letters.c.occasion == outbox.occasion_of(start),
+            registrants.c.status == "approved",
         )
-        columns.append(func.count().filter(and_(outbox.owed_reminder(slug, at), ~written)))
-    return list(connection.execute(select(*columns).select_from(registrants)).one())
+    )
+    return approved - int(connection.execute(written).scalar_one())
+
+
+def _owed_now(connection: Connection, due: Due) -> int:
+    """Who lacks it: everyone was looked at when it fell due, since then who was told of."""
+    slug, kind, at, start = due
+    written = exists().where(
+        letters.c.registrant == registrants.c.id,
+        letters.c.kind == kind,
+        letters.c.occasion == outbox.occasion_of(start),
+    )
+    lacking = (
+        select(func.count())
+        .select_from(registrants)
+        .where(outbox.owed_reminder(slug, at), ~written)
+    )
+    since = reminders.looked_until(connection, slug, kind, at, start)
+    if since is not None:
+        lacking = lacking.where(outbox.was_told_of(slug, since))
+    return int(connection.execute(lacking).scalar_one())
 
 
 def _coming(leaves: Sequence[Leaf]) -> Leaf | None:
