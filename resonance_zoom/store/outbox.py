@@ -333,14 +333,24 @@ def copy_by_hand(
 ) -> int:
     """A letter that was sent goes once more, as a letter of its own; returns its id.
 
-    Copies go by when they were asked for, not by a number, which a restore would give out again:
-    under a Message-ID that it has seen, a mail program hides what comes.
+    Copies go by their number and by when they were asked for, because a restore would give the
+    number out again: under a Message-ID that it has seen, a mail program hides what comes.
     """
+    first = letter.occasion.partition(" copy ")[0]
+    copies = connection.execute(
+        select(func.count())
+        .select_from(letters)
+        .where(
+            letters.c.registrant == letter.registrant,
+            letters.c.kind == letter.kind,
+            letters.c.occasion.startswith(first),
+        )
+    ).scalar_one()
     values = {
         "registrant": letter.registrant,
         "focus_group": letter.focus_group,
         "kind": letter.kind,
-        "occasion": f"{letter.occasion.partition(' copy ')[0]} copy {now:%Y%m%dT%H%M%S%f}",
+        "occasion": f"{first} copy {copies} {now:%Y%m%dT%H%M%S%f}",
         "episode": letter.episode,
         "start_at": letter.start_at,
         "due_at": now,
