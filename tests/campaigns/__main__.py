@@ -11,8 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.campaigns.draw import draw
 from tests.campaigns.run import MUST_HAPPEN, Result, play
+from tests.campaigns.trouble import draw
 
 
 def _results(first: int, count: int, processes: int) -> Iterator[Result]:
@@ -31,13 +31,13 @@ def main() -> int:
     if wanted.seed is not None:
         return _one(wanted.seed)
     began, happened = time.monotonic(), Counter[str]()
-    letters, broken, slowest = 0, 0, 0.0
+    letters, broken, slowest = 0, 0, (0.0, 0)
     for number, result in enumerate(
         _results(wanted.first, wanted.campaigns, wanted.processes), start=1
     ):
         happened += result.happened
         letters += result.letters
-        slowest = max(slowest, result.seconds)
+        slowest = max(slowest, (result.seconds, result.seed))
         if result.violations:
             broken += 1
             print(f"seed {result.seed}: {result.violations[0]}", flush=True)
@@ -46,7 +46,7 @@ def main() -> int:
                   file=sys.stderr, flush=True)  # fmt: skip
     seconds = time.monotonic() - began
     print(f"{wanted.campaigns} campaigns in {seconds:.0f} s, {letters} letters,"
-          f" {broken} campaigns broke an invariant; the slowest took {slowest:.1f} s")  # fmt: skip
+          f" {broken} campaigns broke an invariant; the slowest, seed {slowest[1]}, took {slowest[0]:.1f} s")  # fmt: skip
     for what, times in sorted(happened.items()):
         print(f"{times:8}  {what}")
     never = [what for what in MUST_HAPPEN if not happened[what]]

@@ -24,10 +24,11 @@ from resonance_zoom.errors import (
 )
 from resonance_zoom.rehearsal.script import Act
 from tests.campaigns import invariants
-from tests.campaigns.draw import Plan, draw
-from tests.campaigns.edges import Crash
+from tests.campaigns.draw import Plan
+from tests.campaigns.hazards import Crash
 from tests.campaigns.run import SHM
 from tests.campaigns.stage import Play
+from tests.campaigns.trouble import draw
 
 WAYS: dict[str, tuple[BaseException, ...]] = {
     "commit before": (
@@ -35,7 +36,10 @@ WAYS: dict[str, tuple[BaseException, ...]] = {
         DatabaseBusy("another process held the database"),
         DatabaseUnusable("database or disk is full"),
     ),
-    "commit after": (Crash("commit after"),),
+    "commit after": (
+        Crash("commit after"),
+        DatabaseUnusable("the answer to the commit was lost"),
+    ),
     "zoom before": (Crash("zoom before"), ZoomUnreachable("no answer from Zoom (refused)")),
     "zoom after": (
         Crash("zoom after"),
