@@ -65,7 +65,6 @@ def sweep(service: Service, meeting: Any, *, gone_is_agreed: bool = False) -> Sw
             level=_level(found),
             focus_group=meeting.focus_group,
             listed=found.listed,
-            pages=found.pages,
             repaired=found.repaired,
             gone=found.gone,
             absent=found.absent,

@@ -2,11 +2,12 @@
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from resonance_zoom.campaign import Campaign
 from resonance_zoom.campaign_file import load_campaign
@@ -105,7 +106,7 @@ def open_service(
         settings=settings,
         campaign=campaign,
         store=store,
-        zoom=open_zoom(settings, now=now, sleep=sleep, on_call=_journaled(store, now)),
+        zoom=open_zoom(settings, now=now, sleep=sleep, on_calls=_journaled(store, now)),
         composer=composer,
         postmen=postmen,
         delivery=Delivery(
@@ -124,7 +125,7 @@ def open_zoom(
     *,
     now: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
-    on_call: Callable[[Call], None] | None = None,
+    on_calls: Callable[[Sequence[Call]], None] | None = None,
 ) -> ZoomClient:
     """A Zoom client with the credentials of the environment."""
     return ZoomClient(
@@ -135,41 +136,38 @@ def open_zoom(
         client_secret=settings.zoom_client_secret,
         now=now,
         sleep=sleep,
-        on_call=on_call,
+        on_calls=on_calls,
     )
 
 
-def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Call], None]:
-    """Every call leaves a line in the journal; a reading that went well only a technical one.
+def _journaled(store: Store, now: Callable[[], datetime]) -> Callable[[Sequence[Call]], None]:
+    """Every call leaves a line in the journal; a reading that went well only a technical one."""
 
-    Pages of a list that came leave none: the sweep's own line says how many there were and what
-    they held. 100,000 registrants would make 334 lines, each a commit of its own, at every sweep.
-    """
-
-    def on_call(call: Call) -> None:
-        if call.operation == "meetingRegistrants" and not call.error:
-            return
-        writes = call.operation in {
-            "meetingCreate",
-            "meetingUpdate",
-            "meetingDelete",
-            "meetingregistrantdelete",
-            "meetingRegistrantCreate",
-        }
+    def on_calls(calls: Sequence[Call]) -> None:
         # A busy database must not hide what Zoom answered.
         with suppress(ResonanceError), store.write() as connection:
-            journal.note(
-                connection,
-                now(),
-                "zoom.call",
-                f"{call.operation}: {call.error or 'done'}",
-                level=journal.WARNING if call.error else journal.INFO if writes else journal.DEBUG,
-                operation=call.operation,
-                zoom_meeting_id=call.meeting_id,
-                status=call.status,
-                seconds=round(call.duration, 3),
-                attempt=call.attempt,
-                error=str(call.error) if call.error else None,
-            )
+            journal.note_all(connection, [_line_of(call, now()) for call in calls])
 
-    return on_call
+    return on_calls
+
+
+def _line_of(call: Call, now: datetime) -> dict[str, Any]:
+    writes = call.operation in {
+        "meetingCreate",
+        "meetingUpdate",
+        "meetingDelete",
+        "meetingregistrantdelete",
+        "meetingRegistrantCreate",
+    }
+    return journal.line(
+        now,
+        "zoom.call",
+        f"{call.operation}: {call.error or 'done'}",
+        level=journal.WARNING if call.error else journal.INFO if writes else journal.DEBUG,
+        operation=call.operation,
+        zoom_meeting_id=call.meeting_id,
+        status=call.status,
+        seconds=round(call.duration, 3),
+        attempt=call.attempt,
+        error=str(call.error) if call.error else None,
+    )

@@ -46,7 +46,6 @@ class Sweep:
     focus_group: str
     complete: bool = False
     listed: int = 0
-    pages: int = 0  # of Zoom's lists: so many calls
     repaired: int = 0
     refreshed: int = 0
     absent: int = 0
@@ -90,7 +89,6 @@ def sweep_meeting(
     began, found = now(), Sweep(meeting.focus_group)
     for status in LISTINGS:
         for page in zoom.registrant_pages(meeting.zoom_meeting_id, status):
-            found.pages += 1
             if lines := _unlike_what_we_know(store, page, status, found):
                 ids = {listed.id for listed in page}
                 with store.write() as connection:

@@ -8,7 +8,7 @@ https://developers.zoom.us/docs/api/using-zoom-apis/
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -70,6 +70,7 @@ class _Request:
     meeting_id: int | None = None
     params: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
+    calls: list[Call] | None = None  # those of one listing, to be told of together
 
 
 class _Course:
@@ -84,7 +85,8 @@ class _Course:
 class ZoomClient:
     """Zoom's REST API for one account. Thread-safe. `close()` hangs up.
 
-    `on_call` is told of every HTTP call as it went. `timeout`: seconds to connect, to read.
+    `on_calls` is told of every HTTP call as it went; of those of a list when it has ended.
+    `timeout`: seconds to connect, to read.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class ZoomClient:
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
-        on_call: Callable[[Call], None] | None = None,
+        on_calls: Callable[[Sequence[Call]], None] | None = None,
         timeout: tuple[float, float] = (5.0, 20.0),
     ) -> None:
         self._api_url = api_url.rstrip("/")
@@ -111,7 +113,7 @@ class ZoomClient:
         self._sleep = sleep
         self._random = random
         self._monotonic = monotonic
-        self._on_call = on_call
+        self._on_calls = on_calls
         self._wire = Wire(timeout=timeout, monotonic=monotonic)
         self._tokens = TokenKeeper(ask=self._ask_token, now=now, monotonic=monotonic)
         self.clock_skew: timedelta | None = None  # Zoom's Date minus our now(), of the last answer
@@ -228,6 +230,13 @@ class ZoomClient:
 
     def _pages(self, listing: _Request, name: str) -> Iterator[list[Any]]:
         """The lines under `name`, page by page, until Zoom names no next page."""
+        calls: list[Call] = []
+        try:
+            yield from self._gathered_pages(replace(listing, calls=calls), name)
+        finally:
+            self._tell(calls)
+
+    def _gathered_pages(self, listing: _Request, name: str) -> Iterator[list[Any]]:
         params = {**(listing.params or {}), "page_size": PAGE_SIZE}
         seen: set[str] = set()
         while len(seen) < MAX_PAGES:
@@ -324,7 +333,7 @@ class ZoomClient:
         return max(pause, error.retry_after) if isinstance(error, ZoomRateLimited) else pause
 
     def _send(self, request: _Request, course: _Course, *, url: str, **sending: Any) -> Any:
-        """One HTTP call, told to `on_call` however it went."""
+        """One HTTP call, told to `on_calls` however it went."""
         began, status, error = self._monotonic(), 0, None
         course.attempt += 1
         try:
@@ -339,11 +348,16 @@ class ZoomClient:
             error = fault.message
             raise
         finally:
-            if self._on_call:
-                took = self._monotonic() - began
-                self._on_call(
-                    Call(request.operation, request.meeting_id, status, took, error, course.attempt)
-                )
+            took = self._monotonic() - began
+            call = Call(request.operation, request.meeting_id, status, took, error, course.attempt)
+            if request.calls is None:
+                self._tell([call])
+            else:
+                request.calls.append(call)
+
+    def _tell(self, calls: Sequence[Call]) -> None:
+        if self._on_calls is not None and calls:
+            self._on_calls(calls)
 
 
 def _understood(parse: Callable[[Any], T], answer: Any) -> T:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobs import SCHEDULE
 from resonance_zoom import daemon
 from resonance_zoom.errors import AlreadyRunning, DatabaseUnusable, ResonanceError
 from resonance_zoom.rehearsal.script import Act
@@ -72,7 +71,7 @@ class Process(Stage):  # type: ignore[misc]
         self.bad.append((since, self.clock(), "down"))
         self.memory.connect(self.service)
         # A scheduler that has slept does what it has missed, once.
-        self._woken[:] = [job.name for job in SCHEDULE]
+        self._woken[:] = [job.name for job in self._jobs]
         self._look_closely()
         self._compare_until = self.clock() + UNTIL_COMPARED
 

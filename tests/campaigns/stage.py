@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 import jobs
-from jobs import SCHEDULE, Job, watch
+from jobs import Job, watch
 from resonance_zoom import meetings
 from resonance_zoom import service as service_parts
 from resonance_zoom.campaign_file import load_campaign
@@ -280,8 +280,8 @@ class Play(People, Staff, Stretches, Process, Stage):
             self._fall()
 
     def _fire(self, now: datetime) -> None:
-        """What the SCHEDULE fires at this moment, unless there is nothing to do, and what woke."""
-        for job in SCHEDULE:
+        """What the timetable fires at this moment, unless there is nothing to do, and what woke."""
+        for job in self._jobs:
             fires = self._mark(job, now - timedelta(seconds=1)) <= now
             if job.name in self._woken or (fires and not self._is_idle(job, now)):
                 self._run(job)

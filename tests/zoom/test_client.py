@@ -125,7 +125,7 @@ class World:
             "sleep": self.pause,
             "random": lambda: 0.5,
             "monotonic": lambda: self.now.timestamp(),
-            "on_call": self.told.append,
+            "on_calls": self.told.extend,
         }
         return ZoomClient(**given | changes)
 

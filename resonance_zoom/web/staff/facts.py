@@ -45,7 +45,6 @@ LABELS = {
     "letters_in_doubt": "Courriers en suspens",
     "limit": "Limite",
     "listed": "Inscrits lus",
-    "pages": "Pages lues chez Zoom",
     "operation": "Demande",
     "problems": "Erreurs",
     "reason": "Raison",
