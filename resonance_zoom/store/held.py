@@ -172,6 +172,7 @@ NOBODYS: dict[str, frozenset[str]] = {
         }
     ),
     "runs": frozenset({"id", "job", "started_at", "seconds", "did", "error"}),
+    "tallies": frozenset({"what", "focus_group", "one", "two", "number"}),
     "spent": frozenset({"token", "at"}),  # random words
     "staff_act_chain": frozenset({"entry", "what", "line", "salt", "content", "digest"}),
 }

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from resonance_zoom.errors import DatabaseUnusable
 from resonance_zoom.store.engine import Store
-from resonance_zoom.store.tables import metadata
+from resonance_zoom.store.tables import metadata, tallies
 
 PAGE = 2000  # rows that are held in memory at a time
 OF_MIGRATIONS = frozenset({"meta"})  # a new database has rows there, which give way
@@ -55,7 +55,7 @@ def move(source: Store, target: Store, progress: Progress = lambda _t, _n: None)
                 )
         for connection in (old, new):
             _wait_for_us(connection)
-        left = {table.name: _copy(table, old, new, progress) for table in metadata.sorted_tables}
+        left = {table.name: _copy(table, old, new, progress) for table in _in_order()}
         arrived = sums(new)
         if different := [name for name, its in left.items() if its != arrived[name]]:
             raise DatabaseUnusable(
@@ -63,6 +63,11 @@ def move(source: Store, target: Store, progress: Progress = lambda _t, _n: None)
                 remedy="See that nothing else writes to either database, and try again.",
             )
     return arrived
+
+
+def _in_order() -> list[Table]:
+    """The tallies last: the triggers of the target count all the others while they arrive."""
+    return sorted(metadata.sorted_tables, key=lambda table: table is tallies)
 
 
 def sums(connection: Connection) -> dict[str, Sum]:

@@ -164,7 +164,7 @@ def owe_reminder(
         literal(now, when),
     ).where(owed_reminder(focus_group, due_at))
     if told_since is not None:
-        who = who.where(was_told_of(focus_group, told_since))
+        who = who.where(was_told_of(told_since))
     columns = (
         "registrant",
         "focus_group",
@@ -211,10 +211,13 @@ def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
     )
 
 
-def was_told_of(focus_group: str, since: int) -> ColumnElement[bool]:
-    """Of which registrants an event tells that is newer than the one of this number."""
-    newer = (events.c.id > since, events.c.focus_group == focus_group)
-    return registrants.c.email_folded.in_(select(events.c.email_folded).where(*newer))
+def was_told_of(since: int) -> ColumnElement[bool]:
+    """Of which registrants an event tells that is newer than the one of this number.
+
+    In any group: by the group's own index all of its events would be read.
+    """
+    newer = select(events.c.email_folded).where(events.c.id > since)
+    return registrants.c.email_folded.in_(newer)
 
 
 def occasion_of(start_at: datetime) -> str:
@@ -375,6 +378,20 @@ def next_ready_at(connection: Connection) -> datetime | None:
     return connection.execute(
         select(func.min(letters.c.ready_at)).where(letters.c.state == QUEUED)
     ).scalar()
+
+
+def next_ready_of(connection: Connection, focus_group: str, kind: str) -> datetime | None:
+    """When the next queued letter of a kind to a group may leave: the first in the queue."""
+    found = (
+        select(letters.c.ready_at)
+        .where(
+            letters.c.state == QUEUED,
+            letters.c.focus_group == focus_group,
+            letters.c.kind == kind,
+        )
+        .order_by(letters.c.ready_at)
+    )
+    return connection.scalar(found.limit(1))
 
 
 def _move(

@@ -146,7 +146,12 @@ registrants = Table(
 )
 Index("ix_registrants_status", registrants.c.focus_group, registrants.c.status)
 Index("ix_registrants_email", registrants.c.email_folded)
-Index("ix_registrants_waiting", registrants.c.status, registrants.c.registered_at)
+Index(
+    "ix_registrants_pending",
+    registrants.c.registered_at,
+    sqlite_where=text("status = 'pending'"),
+    postgresql_where=text("status = 'pending'"),
+)
 
 # Everything that told us something about a registrant, once. A registrant's state is their sum.
 events = Table(
@@ -217,8 +222,22 @@ Index(
     sqlite_where=text("state = 'queued'"),
     postgresql_where=text("state = 'queued'"),
 )
-Index("ix_letters_state", letters.c.state, letters.c.id)
-Index("ix_letters_group", letters.c.focus_group, letters.c.kind, letters.c.state)
+# The few that did not leave, a state each. One index by state would be taken for the queue as well,
+# which is to be read in the order of its times.
+for _state in ("sending", "failed", "dropped", "in_doubt"):
+    Index(
+        f"ix_letters_{_state}",
+        letters.c.id,
+        sqlite_where=text(f"state = '{_state}'"),
+        postgresql_where=text(f"state = '{_state}'"),
+    )
+Index(
+    "ix_letters_group",
+    letters.c.focus_group,
+    letters.c.kind,
+    letters.c.state,
+    letters.c.ready_at,
+)
 
 # What happened, for staff. Names no person: `registrant` is our own id.
 journal = Table(
@@ -252,6 +271,17 @@ staff_act_chain = Table(
     Column("digest", String(64), nullable=False),  # digest of the entry before and of this one
 )
 Index("ix_staff_act_chain_line", staff_act_chain.c.line)
+
+# How many there are of what, see `tallies`: triggers write it, nobody else.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("what", String(20), primary_key=True),
+    Column("focus_group", String(40), primary_key=True),
+    Column("one", String(20), primary_key=True),
+    Column("two", String(20), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
 
 # Every run of every job: when, how long, what it did, what went wrong.
 runs = Table(

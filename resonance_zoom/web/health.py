@@ -6,15 +6,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from resonance_zoom.errors import ResonanceError
 from resonance_zoom.service import Service
-from resonance_zoom.store import journal
-from resonance_zoom.store.tables import letters, registrants, runs
+from resonance_zoom.store import journal, tallies
+from resonance_zoom.store.tables import letters, runs
 
 ALIVE_AGE = timedelta(minutes=2)
 TICK_AGE = timedelta(minutes=5)
@@ -104,16 +104,11 @@ def _metrics(service: Service) -> bytes:
         "resonance_ready", "1 when a point of /readyz holds", ["point"], registry=registry
     )
     with service.store.read() as connection:
-        groups = select(registrants.c.focus_group, registrants.c.status, func.count()).group_by(
-            registrants.c.focus_group, registrants.c.status
-        )
-        for group, status, count in connection.execute(groups):
-            people.labels(group, status).set(count)
-        states = select(
-            letters.c.focus_group, letters.c.kind, letters.c.state, func.count()
-        ).group_by(letters.c.focus_group, letters.c.kind, letters.c.state)
-        for group, kind, state, count in connection.execute(states):
-            owed.labels(group, kind, state).set(count)
+        for group, statuses in tallies.registrations(connection).items():
+            for status, count in statuses.items():
+                people.labels(group, status).set(count)
+        for labels, count in tallies.letters(connection).items():
+            owed.labels(*labels).set(count)
     for name, point in readiness(service).items():
         ready.labels(name).set(point["ok"])
     return generate_latest(registry)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
@@ -15,8 +14,9 @@ from resonance_zoom import meetings, privacy
 from resonance_zoom.campaign import Campaign, FocusGroup
 from resonance_zoom.mail import french
 from resonance_zoom.mail.letters import is_join_url
+from resonance_zoom.registrations import ACTIVE
+from resonance_zoom.store import tallies
 from resonance_zoom.store.engine import Store
-from resonance_zoom.store.tables import registrants
 from resonance_zoom.web import pages
 from resonance_zoom.web.security import headers_of
 
@@ -64,12 +64,8 @@ def cards(campaign: Campaign, store: Store | None, now: datetime) -> list[Card]:
     if store is not None:
         with store.read() as connection:
             held = {row.focus_group: row for row in meetings.rows(connection)}
-            counted = (
-                select(registrants.c.focus_group, func.count())
-                .where(registrants.c.status.in_(("approved", "pending")))
-                .group_by(registrants.c.focus_group)
-            )
-            taken = {row[0]: row[1] for row in connection.execute(counted)}
+            counts = tallies.registrations(connection)
+            taken = {slug: sum(of.get(one, 0) for one in ACTIVE) for slug, of in counts.items()}
     found = [
         _card(group, held.get(group.slug), taken.get(group.slug, 0), now)
         for group in campaign.focus_groups

@@ -12,7 +12,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from resonance_zoom.store import engine, people
+from resonance_zoom.store import engine, people, tallies
+from resonance_zoom.store.opening import open_store
 from tests.bench import full_house
 from tests.bench.bench_journal import BEGAN, USUAL, stored
 from tests.bench.full_house import FIRST_NAMES, LAST_NAMES
@@ -114,6 +115,10 @@ def make(size: int, folder: Path) -> None:
     full_house.begun(part, Clock(BEGAN)).close()
     with closing(sqlite3.connect(part / "resonance.db", isolation_level=None)) as database:
         _fill(database, size)
+    store = open_store(f"sqlite:///{(part / 'resonance.db').resolve()}")
+    with store.write() as connection:
+        tallies.keep_count(connection)
+    store.close()
     for older in folder.parent.glob(f"growth-{size}-*"):
         if older != part:
             shutil.rmtree(older)
@@ -139,8 +144,11 @@ def _fill(database: sqlite3.Connection, size: int) -> None:
         f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ({marks})",  # noqa: S608 — question marks
         TABLES,
     ).fetchall()
+    triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for name, _ in indexes:  # sorted once at the end they cost a fifth
         database.execute(f"DROP INDEX {name}")
+    for (name,) in triggers:  # what they keep is counted at the end
+        database.execute(f"DROP TRIGGER {name}")
     for statement in (PEOPLE, EVENTS, OWED, JOURNAL, ERRORS):
         database.execute(statement, values)
     for _, sql in indexes:

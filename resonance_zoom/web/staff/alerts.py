@@ -1,11 +1,12 @@
 """What needs somebody, and what will settle itself: sentences in French, the gravest first."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import Connection, bindparam, case, func, or_, select
 
 from resonance_zoom import acts, holds, undelivered
 from resonance_zoom.mail import french
@@ -240,13 +241,17 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
         .join(registrants, registrants.c.id == letters.c.registrant)
         .join(meetings, meetings.c.focus_group == letters.c.focus_group)
         .where(
-            letters.c.state.in_((outbox.FAILED, outbox.IN_DOUBT)),
+            letters.c.state == bindparam("state"),
             or_(meetings.c.end_at.is_(None), meetings.c.end_at > now),
             still_matters,
         )
         .group_by(held)
     )
-    counts = {row[0]: row[1] for row in connection.execute(counted)}
+    # One state after the other: each has an index of its own.
+    counts: Counter[str] = Counter()
+    for state in (outbox.FAILED, outbox.IN_DOUBT):
+        for ending, count in connection.execute(counted, {"state": state}):
+            counts[ending] += count
     if failed := counts.get(outbox.FAILED):
         yield Alert(
             needs=True,

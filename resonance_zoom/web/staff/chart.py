@@ -7,12 +7,11 @@ their size; upright they are pixels.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from resonance_zoom.store.tables import registrants
+from resonance_zoom.store import tallies
 
 TOP, GROUND, HEIGHT = 12, 212, 240  # of the highest line, of the foot of the columns, of it all
 COLOURS = 4  # --group-1 … --group-4 of the stylesheet; then the same once more, paler
@@ -106,11 +105,10 @@ def chart(
 
 def _counts(connection: Connection, timezone: ZoneInfo) -> dict[date, dict[str, int]]:
     """{local day: {group: registrations}}. SQLite knows no time zones, so days are made here."""
-    rows: Any = connection.execute(select(registrants.c.focus_group, registrants.c.registered_at))
     counts: dict[date, dict[str, int]] = {}
-    for group, registered_at in rows:
-        of_day = counts.setdefault(registered_at.astimezone(timezone).date(), {})
-        of_day[group] = of_day.get(group, 0) + 1
+    for group, quarter, registrations in tallies.by_quarter(connection):
+        of_day = counts.setdefault(quarter.astimezone(timezone).date(), {})
+        of_day[group] = of_day.get(group, 0) + registrations
     return counts
 
 

@@ -8,14 +8,14 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, select
 from starlette.responses import HTMLResponse, Response
 
 from resonance_zoom import acts
 from resonance_zoom import preview as previews
 from resonance_zoom.errors import NotFound, ResonanceError
 from resonance_zoom.reminders import Drop, verdict
-from resonance_zoom.store import outbox
+from resonance_zoom.store import outbox, tallies
 from resonance_zoom.store.claims import Claim
 from resonance_zoom.store.tables import letters, registrants
 from resonance_zoom.web import words
@@ -26,6 +26,7 @@ from resonance_zoom.web.staff.door import Visit
 from resonance_zoom.web.staff.listings import PAGE, Filters, spoken_of, whole_number
 
 HOME = "/staff/letters"
+FEW = 500
 _GOES_AGAIN = {
     outbox.SENT: "Renvoyer",
     outbox.FAILED: "Réessayer",
@@ -64,8 +65,8 @@ def listing(visit: Visit) -> Response:
     """GET: what stops the letters, how many are where, and one line each, the newest first."""
     with visit.service.store.read() as connection:
         here = answers.circumstances(connection, visit.service)
-        counts = _counts(connection)
-        asked = _Asked(visit, here, counts)
+        counts = tallies.letters(connection)
+        asked = _Asked(visit, here, counts, connection)
         rows = _rows(connection, asked)
         lines = _lines(connection, rows[:PAGE], here)
     return visit.page(
@@ -89,7 +90,11 @@ class _Asked:
     """What an address asks for: `filters` for the reader, `where` for the database."""
 
     def __init__(
-        self, visit: Visit, here: Circumstances, counts: Mapping[tuple[str, str, str], int]
+        self,
+        visit: Visit,
+        here: Circumstances,
+        counts: Mapping[tuple[str, str, str], int],
+        connection: Connection,
     ) -> None:
         others = sorted({kind for _, kind, _ in counts} - set(here.campaign.letter_kinds))
         self.kinds = (*here.campaign.letter_kinds, *others)
@@ -104,14 +109,19 @@ class _Asked:
         ):
             if value:
                 self.where.append(column == value)
-        self.where += _person(self.filters.words("person"))
+        self.where += _person(connection, self.filters.words("person"))
 
 
-def _person(asked: str) -> Sequence[ColumnElement[bool]]:
+def _person(connection: Connection, asked: str) -> Sequence[ColumnElement[bool]]:
     """Whose letters: all of the person of a number of ours, or of a name or an address."""
     number = whole_number(asked)
+    if not asked:
+        return ()
     if number is None:
-        return spoken_of(asked)
+        # People first: they are fewer than letters. Of many, the newest letters are found at once.
+        named = select(registrants.c.id).where(*spoken_of(asked)).limit(FEW + 1)
+        numbers = connection.scalars(named).all()
+        return spoken_of(asked) if len(numbers) > FEW else [letters.c.registrant.in_(numbers)]
     folded = select(registrants.c.email_folded).where(registrants.c.id == number)
     return [registrants.c.email_folded == folded.scalar_subquery()]
 
@@ -193,13 +203,6 @@ def preview_address(kind: str, registrant: int) -> str:
 
 
 # ---- how many are where ----------------------------------------------------------------------
-
-
-def _counts(connection: Connection) -> dict[tuple[str, str, str], int]:
-    """{(group, kind, state): letters}."""
-    key = (letters.c.focus_group, letters.c.kind, letters.c.state)
-    rows = connection.execute(select(*key, func.count()).group_by(*key))
-    return {(group, kind, state): count for group, kind, state, count in rows}
 
 
 def _summary(

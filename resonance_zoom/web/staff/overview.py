@@ -12,7 +12,7 @@ from resonance_zoom import meetings, notices, reminders
 from resonance_zoom.campaign import CANCELLED, MOVED, Campaign
 from resonance_zoom.comparison import SECOND_THOUGHTS
 from resonance_zoom.service import Service
-from resonance_zoom.store import journal, outbox
+from resonance_zoom.store import journal, outbox, tallies
 from resonance_zoom.store.tables import letters, registrants
 from resonance_zoom.web.health import LETTER_AGE
 from resonance_zoom.web.staff import alerts, zoom_alerts
@@ -64,8 +64,8 @@ def show(visit: Visit) -> Response:
         work = at_work(connection, now, webhooks=service.settings.webhooks)
         open_alerts = alerts_of(connection, service, now, work)
         rows: dict[str, Any] = {row.focus_group: row for row in meetings.rows(connection)}
-        counts = _counts(connection)
-        people = _people(connection)
+        counts = tallies.registrations(connection)
+        people = tallies.people(connection, "approved")
         leaves = list(_leaves(connection, campaign, rows, counts, now))
         drawn = chart(
             connection,
@@ -139,21 +139,6 @@ def _unprepared(
         )
 
 
-def _counts(connection: Connection) -> Counts:
-    """{group: {status: registrations}}."""
-    found: dict[str, dict[str, int]] = {}
-    key = (registrants.c.focus_group, registrants.c.status)
-    for group, status, count in connection.execute(select(*key, func.count()).group_by(*key)):
-        found.setdefault(group, {})[status] = count
-    return found
-
-
-def _people(connection: Connection) -> int:
-    """How many different people are registered."""
-    found = select(func.count(registrants.c.email_folded.distinct()))
-    return int(connection.execute(found.where(registrants.c.status == "approved")).scalar_one())
-
-
 # ---- what leaves -----------------------------------------------------------------------------
 
 
@@ -171,12 +156,9 @@ def _leaves(
         title = titles.get(slug) or title_of(slug, None, rows.get(slug))
         return Leaf(at, kind, slug, title, people)
 
-    key = (letters.c.focus_group, letters.c.kind)
-    queued = select(*key, func.min(letters.c.ready_at), func.count()).where(
-        letters.c.state == outbox.QUEUED
-    )
-    for slug, kind, ready_at, people in connection.execute(queued.group_by(*key)):
-        yield leaf(ready_at, kind, slug, people)
+    for (slug, kind, state), people in tallies.letters(connection).items():
+        if state == outbox.QUEUED and (ready_at := outbox.next_ready_of(connection, slug, kind)):
+            yield leaf(ready_at, kind, slug, people)
     dues = list(_dues(campaign, rows, now))
     for (slug, kind, at, _start), people in zip(
         dues, _owed(connection, dues, counts, now), strict=True
@@ -221,28 +203,9 @@ def _owed(
 ) -> Sequence[int]:
     """To how many people of today each is owed and not yet written down."""
     return [
-        _owed_later(connection, due, counts.get(due[0], {}).get("approved", 0))
-        if due[2] > now
-        else _owed_now(connection, due)
+        counts.get(due[0], {}).get("approved", 0) if due[2] > now else _owed_now(connection, due)
         for due in dues
     ]
-
-
-def _owed_later(connection: Connection, due: Due, approved: int) -> int:
-    """All who are registered today: none has it but for a meeting moved there and back."""
-    slug, kind, _at, start = due
-    written = (
-        select(func.count())
-        .select_from(letters)
-        .join(registrants, registrants.c.id == letters.c.registrant)
-        .where(
-            letters.c.focus_group == slug,
-            letters.c.kind == kind,
-            letters.c.occasion == outbox.occasion_of(start),
-            registrants.c.status == "approved",
-        )
-    )
-    return approved - int(connection.execute(written).scalar_one())
 
 
 def _owed_now(connection: Connection, due: Due) -> int:
@@ -260,7 +223,7 @@ def _owed_now(connection: Connection, due: Due) -> int:
     )
     since = reminders.looked_until(connection, slug, kind, at, start)
     if since is not None:
-        lacking = lacking.where(outbox.was_told_of(slug, since))
+        lacking = lacking.where(outbox.was_told_of(since))
     return int(connection.execute(lacking).scalar_one())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, distinct, func, select
 from starlette.responses import Response
 
-from resonance_zoom.store import journal
+from resonance_zoom.store import journal, tallies
 from resonance_zoom.store.tables import registrants
 from resonance_zoom.web import words
 from resonance_zoom.web.staff import answers, spreadsheets
@@ -19,6 +19,7 @@ from resonance_zoom.web.staff.listings import PAGE, Filters, spoken_of
 from resonance_zoom.web.staff.spreadsheets import Column
 
 HOME = "/staff/registrants"
+MANY = 1000
 COLUMNS = (
     Column("Réunion", 50),
     Column("Date de la réunion", 18),
@@ -51,10 +52,10 @@ def listing(visit: Visit) -> Response:
     with visit.service.store.read() as connection:
         here = answers.circumstances(connection, visit.service)
         asked = _Asked(visit, here)
-        registrations, people = _counted(connection, asked)
         rows = _rows(connection, asked.page(), limit=PAGE + 1)
+        registrations, people = _counted(connection, asked, rows)
         lines = list(_lines(connection, rows[:PAGE], here))
-        only = _only(connection, asked, here) if asked.spoken and people == 1 else ()
+        only = _only(connection, rows[0], here) if asked.spoken and rows and people == 1 else ()
     return visit.page(
         "registrants.html",
         heading="Inscrits",
@@ -64,6 +65,7 @@ def listing(visit: Visit) -> Response:
         lines=lines,
         registrations=registrations,
         people=people,
+        many=MANY if asked.spoken and registrations > MANY else None,
         only=only,
         older=asked.filters.address(before=lines[-1].id) if len(rows) > PAGE else None,
         newest=asked.filters.address() if asked.filters.before else None,
@@ -101,8 +103,9 @@ class _Asked:
         self.where += spoken_of(self.spoken)
         if self.group:
             self.where.append(registrants.c.focus_group == self.group)
-        if status := self.filters.choice("status", words.STATUSES):
-            self.where.append(registrants.c.status == status)
+        self.status = self.filters.choice("status", words.STATUSES)
+        if self.status:
+            self.where.append(registrants.c.status == self.status)
 
     def page(self) -> list[ColumnElement[bool]]:
         """The same from the line on at which this page begins."""
@@ -110,11 +113,15 @@ class _Asked:
         return self.where if before is None else [*self.where, registrants.c.id < before]
 
 
-def _counted(connection: Connection, asked: _Asked) -> tuple[int, int]:
-    """(registrations, people)."""
-    people = func.count(distinct(registrants.c.email_folded))
+def _counted(connection: Connection, asked: _Asked, rows: Sequence[Any]) -> tuple[int, int]:
+    """(registrations, people); of a search no more than MANY are counted, and one."""
+    if not asked.spoken:
+        return tallies.with_a_name(connection, asked.group, asked.status)
+    if asked.filters.before is None and len(rows) <= PAGE:  # this page shows them all
+        return len(rows), len({row.email_folded for row in rows})
+    some = select(registrants.c.email_folded).where(*asked.where).limit(MANY + 1).subquery()
     registrations, persons = connection.execute(
-        select(func.count(), people).select_from(registrants).where(*asked.where)
+        select(func.count(), func.count(distinct(some.c.email_folded))).select_from(some)
     ).one()
     return int(registrations), int(persons)
 
@@ -126,10 +133,9 @@ def _rows(
     return connection.execute(newest.limit(limit)).all()
 
 
-def _only(connection: Connection, asked: _Asked, here: Circumstances) -> Sequence[Line]:
+def _only(connection: Connection, person: Any, here: Circumstances) -> Sequence[Line]:
     """Every registration of the one person whom the words mean, also beyond the other filters."""
-    found = select(registrants.c.email_folded).where(*asked.where).limit(1).scalar_subquery()
-    rows = _rows(connection, [registrants.c.email_folded == found])
+    rows = _rows(connection, [registrants.c.email_folded == person.email_folded])
     return list(_lines(connection, rows, here))
 
 
