@@ -52,6 +52,7 @@ def open_cases(connection: Connection, now: datetime) -> dict[str, int]:
         .join(registrants, registrants.c.id == letters.c.registrant)
         .join(meetings, meetings.c.focus_group == letters.c.focus_group)
         .where(
+            letters.c.bounce.is_not(None),
             or_(
                 letters.c.bounce == LOST,
                 and_(letters.c.bounce == DELAYED, letters.c.bounced_at > now - STILL_TRIED),

@@ -57,24 +57,22 @@ _NOW = bindparam("now", type_=UtcDateTime())
 _elsewhere = registrants.alias()
 
 
-def _groups_of(address: Any) -> Any:
-    """The focus groups in which an address holds a place, with a space between two: a subquery."""
-    return (
-        select(func.aggregate_strings(_elsewhere.c.focus_group, " "))
-        .where(_elsewhere.c.email_folded == address, _elsewhere.c.status == "approved")
-        .scalar_subquery()
+def _groups_of(address: Any) -> Select[str | None]:
+    """The focus groups in which an address holds a place, with a space between two."""
+    return select(func.aggregate_strings(_elsewhere.c.focus_group, " ")).where(
+        _elsewhere.c.email_folded == address, _elsewhere.c.status == "approved"
     )
 
 
 _READY = (
-    select(letters, registrants, _groups_of(registrants.c.email_folded))
+    select(letters, registrants, _groups_of(registrants.c.email_folded).scalar_subquery())
     .join(registrants, registrants.c.id == letters.c.registrant)
     .join(meetings, meetings.c.focus_group == letters.c.focus_group)
     .where(letters.c.state == QUEUED, letters.c.ready_at <= _NOW)
     .order_by(letters.c.ready_at, letters.c.id)
     .limit(bindparam("most"))
 )
-_GROUPS = select(_groups_of(bindparam("address")))
+_GROUPS = _groups_of(bindparam("address"))
 _MEETINGS = select(*_OF_A_MEETING).order_by(meetings.c.start_at)
 _COUNT = select(func.count()).select_from(
     select(letters.c.id)

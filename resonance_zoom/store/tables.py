@@ -232,6 +232,12 @@ for _state in ("sending", "failed", "dropped", "in_doubt"):
         postgresql_where=text(f"state = '{_state}'"),
     )
 Index(
+    "ix_letters_bounce",
+    letters.c.bounce,
+    sqlite_where=text("bounce IS NOT NULL"),
+    postgresql_where=text("bounce IS NOT NULL"),
+)
+Index(
     "ix_letters_group",
     letters.c.focus_group,
     letters.c.kind,

@@ -25,6 +25,14 @@ def upgrade() -> None:
             sqlite_where=of_state,
             postgresql_where=of_state,
         )
+    came_back = sa.text("bounce IS NOT NULL")
+    op.create_index(
+        "ix_letters_bounce",
+        "letters",
+        ["bounce"],
+        sqlite_where=came_back,
+        postgresql_where=came_back,
+    )
     op.drop_index("ix_letters_group", "letters")
     op.create_index("ix_letters_group", "letters", ["focus_group", "kind", "state", "ready_at"])
     pending = sa.text("status = 'pending'")
