@@ -164,7 +164,7 @@ def owe_reminder(
         literal(now, when),
     ).where(owed_reminder(focus_group, due_at))
     if told_since is not None:
-        who = who.where(was_told_of(told_since))
+        who = who.where(was_told_of(focus_group, told_since))
     columns = (
         "registrant",
         "focus_group",
@@ -211,13 +211,15 @@ def owed_reminder(focus_group: str, due_at: datetime) -> ColumnElement[bool]:
     )
 
 
-def was_told_of(since: int) -> ColumnElement[bool]:
-    """Of which registrants an event tells that is newer than the one of this number.
-
-    In any group: by the group's own index all of its events would be read.
-    """
-    newer = select(events.c.email_folded).where(events.c.id > since)
-    return registrants.c.email_folded.in_(newer)
+def was_told_of(focus_group: str, since: int) -> ColumnElement[bool]:
+    """Of which registrants an event tells that is newer than the one of this number."""
+    told = registrants.alias("told_of")
+    newer = (
+        select(told.c.id)
+        .join(events, events.c.email_folded == told.c.email_folded)
+        .where(events.c.id > since, told.c.focus_group == focus_group)
+    )
+    return registrants.c.id.in_(newer)
 
 
 def occasion_of(start_at: datetime) -> str:

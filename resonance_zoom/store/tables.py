@@ -283,8 +283,8 @@ tallies = Table(
     "tallies",
     metadata,
     Column("what", String(20), primary_key=True),
-    Column("focus_group", String(40), primary_key=True),
     Column("one", String(20), primary_key=True),
+    Column("focus_group", String(40), primary_key=True),
     Column("two", String(20), primary_key=True),
     Column("number", BigInteger, nullable=False),
 )

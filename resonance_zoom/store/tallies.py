@@ -8,9 +8,10 @@ triggers: it must end with `keep_count`, and a test sees that they are there.
 # ruff: noqa: S608 — the SQL of the triggers is made of names of ours alone
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, String, and_, column, func, select, text, values
 
 from resonance_zoom.store.tables import tallies
 
@@ -50,10 +51,49 @@ def people(connection: Connection, status: str = "") -> int:
     return sum(number for _, one, _, number in _of(connection, PEOPLE) if one == status)
 
 
-def by_quarter(connection: Connection) -> Iterator[tuple[str, datetime, int]]:
-    """(group, quarter of an hour, registrations in it)."""
-    for group, quarter, _, number in _of(connection, QUARTERS):
-        yield group, datetime.fromisoformat(quarter).replace(tzinfo=UTC), number
+def by_day(connection: Connection, timezone: ZoneInfo) -> Iterator[tuple[date, str, int]]:
+    """(local day, group, registrations on it). Days are made here: SQLite knows no time zones."""
+    quarters = tallies.c.what == QUARTERS
+    # One after the other: each is an end of the index, where both at once would read all of it.
+    first = connection.scalar(select(func.min(tallies.c.one)).where(quarters))
+    last = connection.scalar(select(func.max(tallies.c.one)).where(quarters))
+    if first is None or last is None:
+        return
+    days = _days(_utc(first), _utc(last), timezone)
+    local = (
+        values(
+            column("day", String), column("begins", String), column("until", String), name="days"
+        )
+        .data(days)
+        .cte()
+    )
+    found = (
+        select(local.c.day, tallies.c.focus_group, func.sum(tallies.c.number))
+        .select_from(local)
+        .join(tallies, and_(tallies.c.one >= local.c.begins, tallies.c.one < local.c.until))
+        .where(quarters, tallies.c.number > 0)
+        .group_by(local.c.day, tallies.c.focus_group)
+    )
+    for day, group, number in connection.execute(found):
+        yield date.fromisoformat(day), group, int(number)
+
+
+def _utc(quarter: str) -> datetime:
+    return datetime.fromisoformat(quarter).replace(tzinfo=UTC)
+
+
+def _days(first: datetime, last: datetime, timezone: ZoneInfo) -> list[tuple[str, str, str]]:
+    """(day, its first quarter, the first of the next) of the local days from one to the other."""
+    day, found = first.astimezone(timezone).date(), []
+    while day <= last.astimezone(timezone).date():
+        following = day + timedelta(days=1)
+        begins, until = (
+            f"{datetime.combine(one, time(), timezone).astimezone(UTC):%Y-%m-%d %H:%M}"
+            for one in (day, following)
+        )
+        found.append((day.isoformat(), begins, until))
+        day = following
+    return found
 
 
 def letters(connection: Connection) -> dict[tuple[str, str, str], int]:

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -12,6 +13,7 @@ from resonance_zoom.store.bulk import insert_many
 from resonance_zoom.store.tables import letters, registrants
 
 BEGAN = datetime(2021, 1, 11, 9, 50, tzinfo=UTC)
+PARIS = ZoneInfo("Europe/Paris")
 START = datetime(2021, 2, 9, 8, tzinfo=UTC)
 
 
@@ -52,17 +54,31 @@ def test_people_are_counted_once_however_many_groups_they_come_to(service: Servi
         assert tallies.with_a_name(connection, status="approved") == (2, 1)
 
 
-def test_a_registration_stands_in_its_quarter_of_an_hour(service: Service) -> None:
+def test_a_registration_stands_on_its_local_day(service: Service) -> None:
+    """In Kathmandu the eleventh of January ends at 18:15 UTC, in Paris at 23:00."""
     with service.store.write() as connection:
-        insert_many(
-            connection,
-            registrants,
-            [person(1, "a"), person(2, "a", minutes=9), person(3, "a", minutes=10)],
-        )
+        late, later = (8 * 60 + 20, 8 * 60 + 25)  # 18:10 and 18:15 UTC
+        insert_many(connection, registrants, [person(1, "a", minutes=late), person(2, "a", minutes=later), person(3, "b")])  # fmt: skip
 
-        assert sorted(tallies.by_quarter(connection)) == [
-            ("a", datetime(2021, 1, 11, 9, 45, tzinfo=UTC), 2),
-            ("a", datetime(2021, 1, 11, 10, 0, tzinfo=UTC), 1),
+        assert sorted(tallies.by_day(connection, ZoneInfo("Asia/Kathmandu"))) == [
+            (date(2021, 1, 11), "a", 1),
+            (date(2021, 1, 11), "b", 1),
+            (date(2021, 1, 12), "a", 1),
+        ]
+        assert sorted(tallies.by_day(connection, ZoneInfo("Europe/Paris"))) == [
+            (date(2021, 1, 11), "a", 2),
+            (date(2021, 1, 11), "b", 1),
+        ]
+
+
+def test_the_day_on_which_clocks_change_is_a_day(service: Service) -> None:
+    with service.store.write() as connection:
+        minutes = int((datetime(2021, 3, 28, 22, 30, tzinfo=UTC) - BEGAN).total_seconds() / 60)
+        insert_many(connection, registrants, [person(1, "a", minutes=minutes - 24 * 60), person(2, "a", minutes=minutes)])  # fmt: skip
+
+        assert sorted(tallies.by_day(connection, ZoneInfo("Europe/Paris"))) == [
+            (date(2021, 3, 27), "a", 1),
+            (date(2021, 3, 29), "a", 1),
         ]
 
 
@@ -181,7 +197,7 @@ def _kept(connection: Connection) -> tuple[object, ...]:
             s: tallies.people(connection, s)
             for s in ("", "approved", "pending", "denied", "cancelled")
         },
-        sorted(tallies.by_quarter(connection)),
+        sorted(tallies.by_day(connection, PARIS)),
         tallies.letters(connection),
         tallies.with_a_name(connection),
     )
@@ -190,16 +206,13 @@ def _kept(connection: Connection) -> tuple[object, ...]:
 def _counted(connection: Connection) -> tuple[object, ...]:
     rows = connection.execute(select(registrants)).all()
     groups: dict[str, Counter[str]] = {}
-    quarters: Counter[tuple[str, datetime]] = Counter()
+    days: Counter[tuple[date, str]] = Counter()
     people: dict[str, set[str]] = {
         s: set() for s in ("", "approved", "pending", "denied", "cancelled")
     }
     for row in rows:
         groups.setdefault(row.focus_group, Counter())[row.status] += 1
-        at = row.registered_at
-        quarters[
-            row.focus_group, at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)
-        ] += 1
+        days[row.registered_at.astimezone(PARIS).date(), row.focus_group] += 1
         if row.email:
             people[row.status].add(row.email_folded)
             people[""].add(row.email_folded)
@@ -207,7 +220,7 @@ def _counted(connection: Connection) -> tuple[object, ...]:
     return (
         {group: dict(of) for group, of in groups.items()},
         {status: len(theirs) for status, theirs in people.items()},
-        sorted((group, at, n) for (group, at), n in quarters.items()),
+        sorted((day, group, n) for (day, group), n in days.items()),
         dict(Counter(written)),
         (sum(bool(row.email) for row in rows), len(people[""])),
     )

@@ -19,6 +19,7 @@ from resonance_zoom.web.health import DISK_FREE, LETTER_AGE, SWEEP_AGE
 from resonance_zoom.web.staff.at_work import JOBS, READING, AtWork, Failure
 
 LONG_FAILING = timedelta(hours=1)
+MANY = 200  # late letters: no more are counted
 RELAY_FAILURES = 5  # over a quarter of an hour, by the pauses of deliver_letters
 
 _TOLD_ELSEWHERE = frozenset({"MailUnreachable", "MailboxUnreadable"})
@@ -321,19 +322,23 @@ def _came_back(connection: Connection, now: datetime) -> Iterator[Alert]:
 
 def _late(connection: Connection, now: datetime) -> Iterator[Alert]:
     """Ready and not leaving: something is wrong. Waiting for a reason: it says which."""
-    late = letters.c.due_at < now - LETTER_AGE
-    waiting = (
-        select(
-            letters.c.reason,
-            func.count(),
-            func.min(letters.c.due_at),
-            func.sum(case((letters.c.ready_at < now - LETTER_AGE, 1), else_=0)),
-        )
-        .where(letters.c.state == outbox.QUEUED, late)
-        .group_by(letters.c.reason)
+    late = (
+        select(letters.c.reason, letters.c.due_at, letters.c.ready_at)
+        .where(letters.c.state == outbox.QUEUED, letters.c.due_at < now - LETTER_AGE)
+        .order_by(letters.c.due_at)
+        .limit(MANY)
+        .subquery()
     )
-    for reason, count, oldest, stuck in connection.execute(waiting):
-        several = f"{count} courriers attendent" if count > 1 else "Un courrier attend"
+    waiting = select(
+        late.c.reason,
+        func.count(),
+        func.min(late.c.due_at),
+        func.sum(case((late.c.ready_at < now - LETTER_AGE, 1), else_=0)),
+    ).group_by(late.c.reason)
+    found = connection.execute(waiting).all()
+    least = "Au moins " if sum(row[1] for row in found) == MANY else ""
+    for reason, count, oldest, stuck in found:
+        several = f"{least}{count} courriers attendent" if count > 1 else "Un courrier attend"
         if stuck:
             yield Alert(
                 needs=True,

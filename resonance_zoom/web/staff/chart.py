@@ -104,11 +104,10 @@ def chart(
 
 
 def _counts(connection: Connection, timezone: ZoneInfo) -> dict[date, dict[str, int]]:
-    """{local day: {group: registrations}}. SQLite knows no time zones, so days are made here."""
+    """{local day: {group: registrations}}."""
     counts: dict[date, dict[str, int]] = {}
-    for group, quarter, registrations in tallies.by_quarter(connection):
-        of_day = counts.setdefault(quarter.astimezone(timezone).date(), {})
-        of_day[group] = of_day.get(group, 0) + registrations
+    for day, group, registrations in tallies.by_day(connection, timezone):
+        counts.setdefault(day, {})[group] = registrations
     return counts
 
 

@@ -223,7 +223,7 @@ def _owed_now(connection: Connection, due: Due) -> int:
     )
     since = reminders.looked_until(connection, slug, kind, at, start)
     if since is not None:
-        lacking = lacking.where(outbox.was_told_of(since))
+        lacking = lacking.where(outbox.was_told_of(slug, since))
     return int(connection.execute(lacking).scalar_one())
 
 

@@ -46,10 +46,10 @@ def upgrade() -> None:
     op.create_table(
         "tallies",
         sa.Column("what", sa.String(length=20), nullable=False),
-        sa.Column("focus_group", sa.String(length=40), nullable=False),
         sa.Column("one", sa.String(length=20), nullable=False),
+        sa.Column("focus_group", sa.String(length=40), nullable=False),
         sa.Column("two", sa.String(length=20), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("what", "focus_group", "one", "two", name=op.f("pk_tallies")),
+        sa.PrimaryKeyConstraint("what", "one", "focus_group", "two", name=op.f("pk_tallies")),
     )
     tallies.keep_count(op.get_bind())
