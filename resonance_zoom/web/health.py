@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -51,12 +51,7 @@ def readiness(service: Service) -> dict[str, dict[str, Any]]:
             swept = connection.execute(
                 _last_run("sync_registrants").where(runs.c.error.is_(None))
             ).scalar()
-            oldest = connection.execute(
-                select(letters.c.due_at)
-                .where(letters.c.state == "queued", letters.c.ready_at <= now)
-                .order_by(letters.c.due_at)
-                .limit(1)
-            ).scalar()
+            oldest = _oldest_due(connection, now)
     except ResonanceError as error:
         return points | {"database": _point(None, error.message)}
     points["database"] = _point("writable", "writable, schema current")
@@ -69,6 +64,17 @@ def readiness(service: Service) -> dict[str, dict[str, Any]]:
         oldest is None or now - oldest < LETTER_AGE, oldest.isoformat() if oldest else "none waits"
     )
     return points
+
+
+def _oldest_due(connection: Connection, now: datetime) -> datetime | None:
+    """When the letter fell due that has waited longest among those that could leave."""
+    ready = (letters.c.state == "queued", letters.c.ready_at <= now)
+    # Of those put off by the relay there may be many, and none ready: the queue says that at once.
+    if connection.execute(select(letters.c.id).where(*ready).limit(1)).first() is None:
+        return None
+    return connection.scalar(
+        select(letters.c.due_at).where(*ready).order_by(letters.c.due_at).limit(1)
+    )
 
 
 def _last_run(job: str) -> Select[datetime]:

@@ -19,7 +19,7 @@ from resonance_zoom.web.health import DISK_FREE, LETTER_AGE, SWEEP_AGE
 from resonance_zoom.web.staff.at_work import JOBS, READING, AtWork, Failure
 
 LONG_FAILING = timedelta(hours=1)
-MANY = 200  # late letters: no more are counted
+MANY = 500  # no more are counted: it is bad enough
 RELAY_FAILURES = 5  # over a quarter of an hour, by the pauses of deliver_letters
 
 _TOLD_ELSEWHERE = frozenset({"MailUnreachable", "MailboxUnreadable"})
@@ -237,8 +237,8 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
     held = case(
         (letters.c.reason.in_((holds.MANY, _UNMADE)), letters.c.reason), else_=letters.c.state
     )
-    counted = (
-        select(held, func.count())
+    some = (
+        select(held.label("ending"))
         .join(registrants, registrants.c.id == letters.c.registrant)
         .join(meetings, meetings.c.focus_group == letters.c.focus_group)
         .where(
@@ -246,19 +246,22 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             or_(meetings.c.end_at.is_(None), meetings.c.end_at > now),
             still_matters,
         )
-        .group_by(held)
+        .limit(MANY)
+        .subquery()
     )
+    counted = select(some.c.ending, func.count()).group_by(some.c.ending)
     # One state after the other: each has an index of its own.
     counts: Counter[str] = Counter()
     for state in (outbox.FAILED, outbox.IN_DOUBT):
         for ending, count in connection.execute(counted, {"state": state}):
             counts[ending] += count
+    least = "Au moins " if sum(counts.values()) >= MANY else ""
     if failed := counts.get(outbox.FAILED):
         yield Alert(
             needs=True,
             sentence="Un courrier n’a pas pu partir."
             if failed == 1
-            else f"{failed} courriers n’ont pas pu partir.",
+            else f"{least}{failed} courriers n’ont pas pu partir.",
             remedy="Souvent, l’adresse est mal écrite : corrigez-la, ou réessayez.",
             link=("/staff/letters?state=failed", "Les voir"),
         )
@@ -267,7 +270,7 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             needs=True,
             sentence="Un courrier n’a pas pu être composé."
             if unmade == 1
-            else f"{unmade} courriers n’ont pas pu être composés.",
+            else f"{least}{unmade} courriers n’ont pas pu être composés.",
             remedy="Son modèle contient une erreur, dite à côté du courrier : corrigez-le,"
             " redémarrez le service, puis réessayez.",
             link=("/staff/letters?state=failed", "Les voir"),
@@ -277,7 +280,7 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             needs=True,
             sentence="Un courrier est peut-être arrivé, peut-être pas."
             if doubted == 1
-            else f"{doubted} courriers sont peut-être arrivés, peut-être pas.",
+            else f"{least}{doubted} courriers sont peut-être arrivés, peut-être pas.",
             remedy="Demandez à la personne, puis renvoyez ou écartez.",
             link=("/staff/letters?state=in_doubt", "Les voir"),
         )
@@ -286,7 +289,7 @@ def _ended_badly(connection: Connection, now: datetime) -> Iterator[Alert]:
             needs=True,
             sentence="Une confirmation est retenue : il y en avait trop ce jour-là."
             if many == 1
-            else f"{many} confirmations sont retenues : il y en avait trop ce jour-là.",
+            else f"{least}{many} confirmations sont retenues : il y en avait trop ce jour-là.",
             remedy="Regardez qui s’est inscrit, puis demandez à qui tient le service de les laisser"
             " partir ou de les écarter (commande held).",
             link=("/staff/letters?state=in_doubt", "Les voir"),

@@ -13,7 +13,7 @@ from resonance_zoom.service import Service
 from resonance_zoom.store.tables import events, journal, registrants
 from resonance_zoom.store.tables import meetings as meetings_table
 from resonance_zoom.web import words
-from resonance_zoom.web.staff.alerts import Alert, Way
+from resonance_zoom.web.staff.alerts import MANY, Alert, Way
 from resonance_zoom.web.staff.meetings import (
     BY_HAND,
     FIELDS,
@@ -277,8 +277,7 @@ def _heard(connection: Connection) -> datetime | None:
 def of_pending(connection: Connection, now: datetime) -> Iterator[Alert]:
     """Who has waited for more than a day for somebody to approve them."""
     waiting = (
-        select(func.count())
-        .select_from(registrants)
+        select(registrants.c.id)
         .join(meetings_table, meetings_table.c.focus_group == registrants.c.focus_group)
         .where(
             registrants.c.status == "pending",
@@ -286,13 +285,16 @@ def of_pending(connection: Connection, now: datetime) -> Iterator[Alert]:
             meetings_table.c.start_at > now,
             meetings_table.c.cancelled_at.is_(None),
         )
+        .limit(MANY)
+        .subquery()
     )
-    if count := connection.execute(waiting).scalar_one():
+    if count := connection.execute(select(func.count()).select_from(waiting)).scalar_one():
+        least = "Au moins " if count == MANY else ""
         yield Alert(
             needs=True,
             sentence="Une inscription attend une approbation depuis plus d’un jour."
             if count == 1
-            else f"{count} inscriptions attendent une approbation depuis plus d’un jour.",
+            else f"{least}{count} inscriptions attendent une approbation depuis plus d’un jour.",
             remedy="Approuvez-les ou refusez-les sur zoom.us.",
             link=("/staff/registrants?status=pending", "Les voir"),
         )
