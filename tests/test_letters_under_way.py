@@ -12,7 +12,7 @@ from jobs.clock import run_job
 from resonance_zoom import daemon, sweep
 from resonance_zoom.mail.postman import make_postman
 from resonance_zoom.service import Service
-from resonance_zoom.store import journal, outbox
+from resonance_zoom.store import erasure, journal, outbox
 from resonance_zoom.store.tables import journal as lines
 from resonance_zoom.store.tables import letters, meetings, registrants
 from resonance_zoom.zoom.simulator import SimMeeting, SimulatedZoom
@@ -251,9 +251,52 @@ def test_who_was_approved_after_a_reminder_fell_due_is_not_owed_it(
     run(service, "send_reminders")
     assert [row.kind for row in rows(service, letters)] == ["confirmation"]
     change(service, registrants, approved_at=datetime(2021, 2, 8, 8, 0, 0, tzinfo=UTC))
-    clock.move(hours=1)  # no event told of it: within the hour everyone is looked at again
-    run(service, "send_reminders")
+    clock.move(minutes=59)
+    run(service, "send_reminders")  # nothing was told of her since: she is not looked at
+    assert [row.kind for row in rows(service, letters)] == ["confirmation"]
+    clock.move(minutes=1)
+    run(service, "send_reminders")  # once an hour everyone is
     assert [row.kind for row in rows(service, letters)] == ["confirmation", "reminder-1"]
+
+
+def reminded(service: Service) -> list[str]:
+    """Who is owed the reminder of the day before."""
+    by_id = {row.id: row.email for row in rows(service, registrants)}
+    return [by_id[row.registrant] for row in rows(service, letters) if row.kind == "reminder-1"]
+
+
+def test_who_is_told_of_after_the_wave_and_had_registered_before_is_reminded_at_the_next_tick(
+    service: Service, zoom: SimulatedZoom, meeting: SimMeeting, clock: Clock
+) -> None:
+    clock.to(2021, 2, 8, 8, 0)
+    run(service, "send_reminders")
+    assert reminded(service) == [ALICE]
+    clock.to(2021, 2, 8, 7, 59)
+    zoom.register(meeting.id, email="bob@example.org", first_name="Bob")
+    clock.to(2021, 2, 8, 8, 1)
+    run(service, "sync_registrants", "send_reminders")
+    assert reminded(service) == [ALICE, "bob@example.org"]
+
+
+def test_a_number_that_comes_again_after_an_erasure_hides_nobody(
+    service: Service, zoom: SimulatedZoom, meeting: SimMeeting, clock: Clock
+) -> None:
+    """SQLite gives the number of a deleted last row to the next one."""
+    zoom.register(meeting.id, email="bob@example.org", first_name="Bob")
+    run(service, "sync_registrants")
+    clock.to(2021, 2, 8, 8, 0)
+    run(service, "send_reminders")
+    zoom.cancel(meeting.id, email="bob@example.org")
+    with service.store.write() as connection:
+        (bob,) = connection.execute(
+            select(registrants).where(registrants.c.email == "bob@example.org")
+        )
+        erasure.forget(connection, bob)
+    clock.to(2021, 2, 8, 7, 59)
+    zoom.register(meeting.id, email="carol@example.org", first_name="Carol")
+    clock.to(2021, 2, 8, 8, 1)
+    run(service, "sync_registrants", "send_reminders")
+    assert reminded(service) == [ALICE, "", "carol@example.org"]
 
 
 def test_zooms_lists_are_looked_at_before_a_wave_so_that_none_goes_to_who_has_left(
@@ -264,9 +307,7 @@ def test_zooms_lists_are_looked_at_before_a_wave_so_that_none_goes_to_who_has_le
     zoom.register(meeting.id, email="bob@example.org", first_name="Bob")
     clock.to(2021, 2, 8, 8, 0)
     run(service, "send_reminders")
-    by_id = {row.id: row.email for row in rows(service, registrants)}
-    reminded = [by_id[row.registrant] for row in rows(service, letters) if row.kind == "reminder-1"]
-    assert reminded == ["bob@example.org"]
+    assert reminded(service) == ["bob@example.org"]
 
 
 # ---- the sweep -----------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def tracked() -> list[Path]:
 def test_the_readme_opens_with_the_two_commands() -> None:
     assert README.splitlines()[2:5] == [
         "```",
-        "make rehearse    # run the shipped campaign in virtual time, about 30 seconds",
+        "make rehearse    # run the shipped campaign in virtual time, about 10 seconds",
         "make test        # run the tests",
     ]
 

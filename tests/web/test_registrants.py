@@ -58,6 +58,8 @@ def found(alice: TestClient, query: str) -> list[str]:
         ("b%b", []),
         ("/", []),
         ("je.legoff@EXAMPLE", ["Jean-Étienne Le Goff"]),
+        ("100%@example.org", ["Bob N’Guyen"]),
+        ("Bob_100%@Example.ORG", ["Bob N’Guyen"]),
         ("'; DROP TABLE registrants;--", []),
         ("", ["Bob N’Guyen", "Jean-Étienne Le Goff", "Alice Œuvrard", "Alice Œuvrard"]),
     ],
@@ -120,6 +122,19 @@ def test_pages_follow_one_another_without_loss(
     assert "Plus anciennes" not in second
     assert "/staff/registrants?q=example" in links(second)
     assert listings.PAGE == 100
+
+
+def test_of_a_common_name_no_more_are_counted_than_anybody_would_read(
+    three: Town, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resonance_zoom.web.staff.registrants.PAGE", 2)
+    monkeypatch.setattr("resonance_zoom.web.staff.registrants.MANY", 3)
+    alice = staff("reader")
+    assert "Plus de 3&nbsp;inscriptions" in alice.get("/staff/registrants?q=example").text
+    assert (
+        "<strong>4&nbsp;inscriptions</strong>, 3&nbsp;personnes"
+        in alice.get("/staff/registrants").text
+    )
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "²", "9" * 30, "1.5", "", "0"])

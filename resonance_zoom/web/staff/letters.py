@@ -119,9 +119,10 @@ def _person(connection: Connection, asked: str) -> Sequence[ColumnElement[bool]]
         return ()
     if number is None:
         # People first: they are fewer than letters. Of many, the newest letters are found at once.
-        named = select(registrants.c.id).where(*spoken_of(asked)).limit(FEW + 1)
-        numbers = connection.scalars(named).all()
-        return spoken_of(asked) if len(numbers) > FEW else [letters.c.registrant.in_(numbers)]
+        named = spoken_of(connection, asked)
+        some = select(registrants.c.id).where(*named).limit(FEW + 1)
+        numbers = connection.scalars(some).all()
+        return named if len(numbers) > FEW else [letters.c.registrant.in_(numbers)]
     folded = select(registrants.c.email_folded).where(registrants.c.id == number)
     return [registrants.c.email_folded == folded.scalar_subquery()]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Connection, select
 
-from resonance_zoom.store.people import sought
+from resonance_zoom.store.people import fold, sought
 from resonance_zoom.store.tables import registrants
 
 PAGE = 100
@@ -60,6 +60,12 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-def spoken_of(words: str) -> Sequence[ColumnElement[bool]]:
-    """Who a name or an address heard on the telephone may mean: every word occurs somewhere."""
+def spoken_of(connection: Connection, words: str) -> Sequence[ColumnElement[bool]]:
+    """Who a name or an address heard on the telephone may mean: every word occurs somewhere.
+
+    Somebody's whole address means them alone, and is found without reading everyone's.
+    """
+    theirs = registrants.c.email_folded == fold(words)
+    if "@" in words and connection.execute(select(registrants.c.id).where(theirs).limit(1)).first():
+        return [theirs]
     return [registrants.c.sought.contains(part, autoescape=True) for part in sought(words).split()]

@@ -19,7 +19,7 @@ from resonance_zoom.web.staff.listings import PAGE, Filters, spoken_of
 from resonance_zoom.web.staff.spreadsheets import Column
 
 HOME = "/staff/registrants"
-MANY = 1000
+MANY = 200
 COLUMNS = (
     Column("Réunion", 50),
     Column("Date de la réunion", 18),
@@ -51,7 +51,7 @@ def listing(visit: Visit) -> Response:
     """GET: the registrations that the filters leave, the newest first."""
     with visit.service.store.read() as connection:
         here = answers.circumstances(connection, visit.service)
-        asked = _Asked(visit, here)
+        asked = _Asked(visit, here, connection)
         rows = _rows(connection, asked.page(), limit=PAGE + 1)
         registrations, people = _counted(connection, asked, rows)
         lines = list(_lines(connection, rows[:PAGE], here))
@@ -95,12 +95,12 @@ def as_xlsx(visit: Visit) -> Response:
 class _Asked:
     """What an address asks for: `filters` for the reader, `where` for the database."""
 
-    def __init__(self, visit: Visit, here: Circumstances) -> None:
+    def __init__(self, visit: Visit, here: Circumstances, connection: Connection) -> None:
         self.filters = Filters(visit.query, HOME)
         self.spoken = self.filters.words("q")
         self.group = self.filters.choice("group", here.titles())
         self.where: list[ColumnElement[bool]] = [registrants.c.email != ""]  # erased ones are not
-        self.where += spoken_of(self.spoken)
+        self.where += spoken_of(connection, self.spoken)
         if self.group:
             self.where.append(registrants.c.focus_group == self.group)
         self.status = self.filters.choice("status", words.STATUSES)
@@ -157,7 +157,7 @@ def _exported(visit: Visit, kind: str) -> list[tuple[Any, ...]]:
     """The cells of an export, which the journal records. No personal link is among them."""
     with visit.service.store.read() as connection:
         here = answers.circumstances(connection, visit.service)
-        asked = _Asked(visit, here)
+        asked = _Asked(visit, here, connection)
         cells = list(_cells(connection, _rows(connection, asked.where), here))
     with visit.service.store.write() as connection:
         journal.note(
