@@ -154,7 +154,10 @@ def _reminded(
             if _waits_for_staff(play, kind, stay):
                 continue
             early = first if len(by_hour) > 1 else begins
-            if not any(one.kind == kind and early <= one.at <= by for one in theirs):
+            before = [one for one in theirs if one.kind == kind and one.at <= by]
+            # Each goes once for one start: who had it before the meeting was moved away and back
+            # gets it no second time.
+            if not any(early <= one.at or _speaks_of(play, one, start) for one in before):
                 at = [str(one.at) for one in theirs if one.kind == kind]
                 yield f"{_number(play, begins, by, 'I3')} {stay.email}: no {kind} from {begins} to {by}, {at or 'none'}"
 
@@ -212,9 +215,16 @@ def in_one_line(text: str) -> str:
 
 def _waits_for_staff(play: "Play", kind: str, stay: Stay) -> bool:
     """Nobody can know whether it left, and it has no recovery (left): it is shown, and waits."""
-    used_up = kind == early(play) or play.hazards.happened["backup restored"]
-    doubted = [one for one in play.memory.relay.doubted if one.kind == kind]
-    return bool(used_up) and any(stay.join_url in one.links for one in doubted)
+    relay = play.memory.relay
+    doubted = [one for one in relay.doubted if one.kind == kind and stay.join_url in one.links]
+    if kind == early(play) or play.hazards.happened["backup restored"]:
+        return bool(doubted)
+    return any(relay.doubts[one.message_id] > 1 for one in doubted)  # it goes once more, not twice
+
+
+def _speaks_of(play: "Play", letter: Letter, start: datetime) -> bool:
+    told = starts_told(play, letter.meeting_id or 0, letter.text)
+    return any(begins == start for _, begins in told)
 
 
 def early(play: "Play") -> str | None:
