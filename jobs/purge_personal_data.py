@@ -12,7 +12,7 @@ def run(service: Service) -> str:
         return f"nothing is erased by this clock: {doubt}"
     desk = Desk(service.store, service.campaign, service.now(), "resonance-zoom")
     with service.store.read() as connection:
-        is_due = privacy.is_due(connection, service.campaign, service.now())
+        is_due = privacy.is_due(connection, service.store, service.campaign, service.now())
     if is_due:
         erased = privacy.purge(desk)
     else:

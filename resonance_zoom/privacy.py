@@ -139,9 +139,15 @@ def due_at(connection: Connection, campaign: Campaign) -> datetime:
     return campaign.midnight(kept_until(connection, campaign))
 
 
-def is_due(connection: Connection, campaign: Campaign, now: datetime) -> bool:
+def is_due(connection: Connection, store: Store, campaign: Campaign, now: datetime) -> bool:
     """Whether the time has come, and there is anything to erase."""
-    return now >= due_at(connection, campaign) and erasure.knows_somebody(connection)
+    due = due_at(connection, campaign)
+    if now < due:
+        return False
+    # A database that was restored from before anybody registered knows nobody; newer backups do.
+    first_without = f"{store.stem}-{due:%Y-%m-%d}{store.suffix}"
+    older = any(backup.name < first_without for backup in backups.daily(store))
+    return older or erasure.knows_somebody(connection)
 
 
 def purge(desk: Desk) -> dict[str, int]:

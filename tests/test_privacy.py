@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from resonance_zoom.errors import DatabaseBusy, ZoomRefused
@@ -421,6 +422,20 @@ def test_the_purge_leaves_no_byte_of_anybody_anywhere_but_the_counts(
     assert rows(service, events) == []
     purges = [row.data for row in rows(service, journal) if row.kind == "staff.purge"]
     assert purges == [{"by": "resonance-zoom", "registrants": 42, "events": 42, "letters": 42}]
+
+
+@pytest.mark.of_a_file("files beside the database are looked through")
+def test_backups_that_know_people_go_though_a_restored_database_knows_nobody(
+    service: Service, person: list[str], copies: set[str], clock: Clock
+) -> None:
+    with service.store.write() as connection:  # as it was before anybody had registered
+        for table in (events, letters, registrants):
+            connection.execute(delete(table))
+    clock.to(2021, 4, 15, 0)
+    run(service, "purge_personal_data", "back_up_database", "purge_personal_data")
+    folder = service.settings.data_dir
+    assert files_with(folder, CANARY, "p7@example.org", *person) == set()
+    assert [path.name for path in (folder / "backups").iterdir()] == ["resonance-2021-04-15.db"]
 
 
 def test_after_the_purge_nobody_comes_back(

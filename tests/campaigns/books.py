@@ -70,6 +70,8 @@ def letters_are_settled(play: "Play") -> Iterator[str]:
         if forgets and message_id not in states:
             continue
         state = states.get(message_id)
+        if state == "dropped" and play.restores:
+            continue  # staff, of what the restored database did not know to have gone
         if state not in {"sent", "in_doubt"} and not doubts[message_id]:
             yield f"I20 {message_id} was accepted, its letter is {state}"
     for was, became, letter in play.memory.fresh("SELECT was, became, letter FROM seen_moves"):

@@ -82,7 +82,7 @@ def nobody_is_left(play: "Play") -> Iterator[str]:
     if play.memory.fresh("SELECT 1 FROM letters WHERE state IN ('queued', 'in_doubt', 'failed')"):
         yield f"I24 all were erased by {play.plan.closing}, and letters still wait"
     known = {who.email.lower() for who in people if who.history[0][1] in {"approved", "pending"}}
-    if known and not play.memory.fresh(f"SELECT 1 FROM {registrants.name}"):  # noqa: S608 — a table's name
+    if known and not play.restores and not play.memory.fresh(f"SELECT 1 FROM {registrants.name}"):  # noqa: S608 — a table's name
         yield f"I24 all were erased by {play.plan.closing}, and with them the counts"
     if play.plan.closing == "close" and any(who.active for who in people):
         left = sorted(who.email for who in people if who.active)

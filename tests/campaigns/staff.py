@@ -40,6 +40,7 @@ class Staff(Stage):  # type: ignore[misc]
         self.by_hand: Counter[str] = Counter()  # Message-ID → how often staff asked for it again
         self.said_yes: set[str] = set()  # Message-IDs of held letters that staff let go
         self.erased: dict[str, datetime] = {}  # folded address → when
+        self.erasures: list[tuple[str, datetime]] = []  # those too that a lost database forgot
         self.staff_acts: Counter[str] = Counter()  # kind of journal line → how many there must be
         self.crowds_gone: set[str] = set()  # groups of which a crowd was deleted on Zoom
         self.agreed: list[datetime] = []  # that a crowd is gone
@@ -91,6 +92,7 @@ class Staff(Stage):  # type: ignore[misc]
             return
         self._did("erase", groups)
         self.erased[act.email.lower()] = self.clock()
+        self.erasures.append((act.email.lower(), self.clock()))
         self.hazards.happened["person erased"] += 1
 
     def _staff_corrects(self, act: Act) -> None:
@@ -185,7 +187,10 @@ class Staff(Stage):  # type: ignore[misc]
     def _staff_tries_again(self, _act: Act) -> None:
         since = self._failed_since or self.clock()
         if self.down_from is None:
-            for number, _ in self._failed():
+            gone = {letter.message_id for letter in self.memory.relay.accepted}
+            for number, message_id in self._failed():
+                # A restored database may have forgotten that it went; staff said yes all the same.
+                self.by_hand[message_id] += message_id in gone
                 self.resent.add(acts.resend(self._desk(), number))
                 self._did("resend")
                 self.hazards.happened["refused letter tried again"] += 1
@@ -231,7 +236,6 @@ class Staff(Stage):  # type: ignore[misc]
     def _restores_newest(self, _act: Act) -> None:
         if self.damaged:
             self._restore(backups.daily(self.service.store)[-1])
-            self.damaged = False
 
     def _restore(self, backup: Path) -> None:
         if self.down_from is None or self._asleep_until is not None:
@@ -241,6 +245,7 @@ class Staff(Stage):  # type: ignore[misc]
             found = restoring.restore(store, backup, self.service_time(), by="Odile")
         finally:
             store.close()
+        self.damaged = False
         self.hazards.happened["backup restored"] += 1
         self.restores.append((self.clock(), found.as_of or self.plan.opens))
         self.bad.append((self.down_from, self.clock() + UNTIL_RESTORED, "restored"))

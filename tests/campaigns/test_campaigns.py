@@ -18,6 +18,7 @@ ONCE_BROKEN = {
 ONCE_BROKEN_BY_RARER_TROUBLE = {
     721: "who came back while their cancellation was lost got no letter with the new link",
     243: "a copy asked for after a restore bore the Message-ID of one that had gone before it",
+    1739: "restored from before anybody had registered, the purge left backups that knew everyone",
 }
 
 

@@ -200,7 +200,8 @@ def no_letter_is_late(play: "Play") -> Iterator[str]:
 
 def starts_told(play: "Play", meeting: int, text: str) -> list[tuple[datetime, datetime]]:
     """The starts of a meeting that a letter speaks of, each with since when it was so."""
-    plain = in_one_line(text)
+    # Another meeting of the person may begin when this one once did.
+    plain = in_one_line(text.partition("Vos autres inscriptions")[0])
     return [
         (since, start)
         for since, start in play.starts.get(meeting, [])
@@ -235,8 +236,7 @@ def early(play: "Play") -> str | None:
 
 def erased_since(play: "Play", email: str, since: datetime) -> bool:
     """A registration that Zoom's lagging list hid from the erasure stays there, and is ignored."""
-    at = play.erased.get(email.lower())
-    return at is not None and at >= since
+    return any(who == email.lower() and at >= since for who, at in play.erasures)
 
 
 def deadline(play: "Play", since: datetime, need: timedelta) -> datetime:
