@@ -26,9 +26,11 @@ ASKS = {"execute", "executemany", "executescript", "exec_driver_sql", "scalar", 
 # Names of ours within a statement that takes no values: tables, channels, settings.
 OUR_OWN_NAMES = {
     ("resonance_zoom/doctor/machine.py", "f'SHOW {name}'"),
+    ("resonance_zoom/store/migrations/versions/v0007_growth.py", "f\"state = '{state}'\""),
     ("resonance_zoom/store/postgresql.py", "f'SET LOCAL {name} = 0'"),
     ("resonance_zoom/store/postgresql.py", "f'VACUUM {table.name}'"),
     ("resonance_zoom/store/postgresql.py", "f'LISTEN {CHANNEL}'"),
+    ("resonance_zoom/store/tables.py", "f\"state = '{_state}'\""),
 }
 SECRET = re.compile(r"signature|digest|hmac|csrf|secret|token|cookie|password", re.I)
 # Compared with something that nobody has to guess.
