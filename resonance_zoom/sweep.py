@@ -53,7 +53,7 @@ class Sweep:
     withheld: int = 0
     owed: int = 0
     seen: set[str] = field(default_factory=set)
-    ids: set[str] = field(default_factory=set)  # of all registrations that were listed
+    beside: set[str] = field(default_factory=set)  # ids of people's registrations but the newest
     newer: dict[str, Registrant] = field(default_factory=dict)  # than the one that we know of
 
     def sentence(self) -> str:
@@ -111,7 +111,9 @@ def _unlike_what_we_know(
         newest = {folded: line for folded, line in newest.items() if folded not in found.seen}
     found.listed += len(page)
     found.seen |= newest.keys()
-    found.ids.update([listed.id for listed in page])
+    if len(newest) < len(page):
+        newest_ids = {line.id for line in newest.values()}
+        found.beside.update(line.id for line in page if line.id not in newest_ids)
     with store.read() as connection:
         rows = people.shown(connection, found.focus_group, newest)
     for folded, registered_at, *shown in rows:
@@ -232,7 +234,7 @@ def _left_between(connection: Connection, found: Sweep, meeting: Any) -> Iterato
             continue  # erased in the meantime
         began = milliseconds(listed.create_time) if listed.create_time else 0
         before = [event for event in events if event.event_ts < began and event.status in ACTIVE]
-        still_there = any(event.registrant_id in found.ids - {listed.id} for event in before)
+        still_there = any(event.registrant_id in found.beside - {listed.id} for event in before)
         links = {event.join_url for event in before if event.join_url}
         if links and listed.join_url not in links and not still_there:
             yield _unlisted(row, began - 1, meeting)
