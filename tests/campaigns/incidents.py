@@ -118,7 +118,7 @@ INCIDENTS = (
     ),
     one(
         "due_never_recomputed",
-        "I10",
+        "I7",
         "reminders keep the date that the meeting had before it was moved",
         "resonance_zoom/reminders.py",
         "    for due in campaign.reminders(meeting.start_at):\n        if now < due.at:",

@@ -53,7 +53,14 @@ def played(plan: Plan) -> tuple[Result, Play]:
         stage = Play(plan, folder)
         try:
             stage.play_out()
-            violations = [*stage.violations, *invariants.at_the_end(stage)]
+            violations = [*stage.violations]
+            try:
+                violations += invariants.at_the_end(stage)
+            except Exception as error:
+                # Events that are kept twice break the judge as well, after it has said so.
+                if not violations:
+                    raise
+                violations.append(f"the judge broke down over it: {error}")
             digest = stage.digest()
             if plan.closing:
                 stage.violations.clear()
