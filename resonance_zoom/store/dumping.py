@@ -13,11 +13,6 @@ from resonance_zoom.errors import DatabaseUnusable, NotFound
 PROGRAM = "pg_dump"
 
 
-def can_dump() -> bool:
-    """Whether `pg_dump` is on this machine."""
-    return shutil.which(PROGRAM) is not None
-
-
 def dump(url: URL, target: Path) -> None:
     """A consistent copy while others read and write; it has its name only when it is whole.
 

@@ -46,12 +46,6 @@ def all_tombstones(connection: Connection) -> list[Tombstone]:
     return [Tombstone(row.digest, row.key, row.erased_at, row.told_at is not None) for row in rows]
 
 
-def erasure_of(connection: Connection, email_folded: str) -> Tombstone | None:
-    """The last erasure of an address, None when there was none."""
-    theirs = [stone for stone in all_tombstones(connection) if stone.fits(email_folded)]
-    return theirs[-1] if theirs else None
-
-
 def tell(connection: Connection, stone: Tombstone, now: datetime) -> None:
     """The journal says of this erasure that Zoom still names the person: once is enough."""
     connection.execute(
