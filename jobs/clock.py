@@ -27,6 +27,9 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 BEAT = timedelta(seconds=5)
 QUIET, DEAD = 15.0, 60.0  # seconds without a beat
 STUCK = 300.0  # seconds in which no job has ended, though one is due every quarter of a minute
+# Seconds from one run's beginning to the next of the same job: a run commits twice, and while a
+# whole list registers it would be asked for again before it had ended.
+BREATH = 0.05
 log = structlog.get_logger("jobs")
 
 
@@ -160,6 +163,7 @@ class _Turn:
         self.wanted = threading.Event()
         self._running = threading.Lock()
         self.ended_at = time.monotonic()
+        self._not_before = 0.0
 
     def take(self) -> None:
         self.wanted.set()
@@ -169,6 +173,8 @@ class _Turn:
             if not self._running.acquire(blocking=False):
                 return
             try:
+                time.sleep(max(0.0, self._not_before - time.monotonic()))
+                self._not_before = time.monotonic() + BREATH
                 self.wanted.clear()
                 run_job(self.service, self.job)
                 self.ended_at = time.monotonic()

@@ -6,7 +6,7 @@ and what they share, are `wave`'s.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,10 +33,12 @@ from resonance_zoom.reminders import Drop, Wait, verdict, why_late
 from resonance_zoom.store import claims, journal, outbox, people
 from resonance_zoom.store.claims import Claim
 from resonance_zoom.store.engine import Store
+from resonance_zoom.store.erasure import ERASURES
 
 MAX_ATTEMPTS = 12
 STEP_ASIDE = timedelta(minutes=10)
 MOST_DECISIONS = 500  # in one transaction: others want to write too
+_LOOKED_AT = (journal.PAUSED, journal.HELD, holds.WINDOWS, ERASURES)
 log = structlog.get_logger("delivery")
 
 
@@ -131,17 +133,17 @@ class Delivery:
         turn = Turn()
         try:
             with self.store.write() as connection:
-                self._write(connection, outcomes)
+                known = journal.recall_all(connection, _LOOKED_AT)
+                self._write(connection, outcomes, known.get(ERASURES, 0))
                 if wanted:
-                    turn = self._claim(connection, wanted)
+                    turn = self._claim(connection, wanted, known)
         except ResonanceError:
             self._unbegun.append(turn)
             raise
         return turn
 
-    def _claim(self, connection: Connection, wanted: int) -> Turn:
-        now = self.now()
-        known = journal.recall_all(connection, (journal.PAUSED, journal.HELD, holds.WINDOWS))
+    def _claim(self, connection: Connection, wanted: int, known: Mapping[str, Any]) -> Turn:
+        now, erasures = self.now(), known.get(ERASURES, 0)
         if known.get(journal.PAUSED) or known.get(journal.HELD):
             return Turn()  # since the wave began
         if known.get(holds.WINDOWS):
@@ -150,7 +152,7 @@ class Delivery:
         taken: list[Claim] = []
         decided = 0
         while len(taken) < wanted and decided < MOST_DECISIONS:
-            found = claims.ready(connection, now, limit=wanted - len(taken))
+            found = claims.ready(connection, now, limit=wanted - len(taken), erasures=erasures)
             if not found:
                 break
             decided += len(found)
@@ -238,8 +240,9 @@ class Delivery:
             return self._became(claim, outbox.FAILED, words, "deferred")
         return self._became(claim, outbox.QUEUED, words, "deferred", ready_at)
 
-    def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        outcomes = _without_the_erased(connection, outcomes)
+    def _write(self, connection: Connection, outcomes: Sequence[Outcome], erasures: int) -> None:
+        if any(one.claim.erasures != erasures for one in outcomes):
+            outcomes = _without_the_erased(connection, outcomes)
         sent = [one for one in outcomes if one.state == outbox.SENT]
         claims.sent(connection, [(letter_id(one.claim), one.at, one.words) for one in sent])
         journal.note_all(connection, [_line(one, "letter.sent") for one in sent])

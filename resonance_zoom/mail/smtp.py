@@ -178,16 +178,19 @@ class SmtpPostman:
 
     def _hand_over(self, smtp: smtplib.SMTP, message: bytes) -> Accepted:
         """The letter, the final dot, and the server's answer to it."""
+        rest = memoryview(stuffed(message) + b".\r\n")
         try:
-            smtp.send(stuffed(message))
+            if smtp.sock is None:
+                raise ConnectionError("the mail server hung up")
+            while rest:
+                rest = rest[smtp.sock.send(rest) :]
         except _FAULTS as error:
-            # Without its final dot a letter is nothing to the server.
+            # What did not leave holds at least the end of the line with the final dot, and without
+            # it a letter is nothing to the server.
             self._hang_up()
             raise MailDeferred(f"the connection broke: {fault_words(error)}") from error
         try:
-            if smtp.sock is not None:
-                smtp.sock.settimeout(self._patience)
-            smtp.send(b".\r\n")
+            smtp.sock.settimeout(self._patience)
             code, reply = smtp.getreply()
             if smtp.sock is not None:
                 smtp.sock.settimeout(self._timeout)

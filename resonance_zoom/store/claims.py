@@ -29,6 +29,7 @@ class Claim:
     others: tuple[Any, ...]  # the person's other meetings to come
     told_start: datetime | None = None  # of which the last letter spoke
     last_end: datetime | None = None  # of all meetings that will be: data are kept from then on
+    erasures: int = 0  # that there had been: whether its person was erased since
 
 
 def _row_of(name: str, columns: Iterable[Column[Any]]) -> Any:
@@ -109,7 +110,7 @@ def count_ready(connection: Connection, now: datetime, *, most: int = 1_000_000)
     return int(connection.execute(_COUNT, {"now": now, "most": most}).scalar_one())
 
 
-def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
+def ready(connection: Connection, now: datetime, *, limit: int, erasures: int = 0) -> list[Claim]:
     """The queued letters that have been ready for longest, each with its person and meeting."""
     rows = connection.execute(_READY, {"now": now, "most": limit}).all()
     if not rows:
@@ -124,6 +125,7 @@ def ready(connection: Connection, now: datetime, *, limit: int) -> list[Claim]:
             _to_come(known, row[_PEOPLE], person.focus_group, now),
             told_start(connection, person.id) if letter.kind == "moved" else None,
             last,
+            erasures,
         )
         for row in rows
     ]

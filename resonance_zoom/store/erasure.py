@@ -17,10 +17,13 @@ from typing import Any
 from sqlalchemy import Connection, String, cast, delete, literal, or_, select, update
 
 from resonance_zoom.store import chain, outbox
+from resonance_zoom.store import journal as kept
 from resonance_zoom.store.tables import events, journal, letters, registrants, tombstones
 from resonance_zoom.store.upsert import insert
 
+ERASURES = "erasures"  # in `meta`: how many there were, so that one since is noticed at no cost
 EVERYBODY = "everybody"  # the digest of the tombstone that a purge leaves: it fits every address
+_STONES = select(tombstones).order_by(tombstones.c.erased_at)  # asked with every event
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 
@@ -42,7 +45,7 @@ class Tombstone:
 
 def all_tombstones(connection: Connection) -> list[Tombstone]:
     """Every erasure that is remembered."""
-    rows = connection.execute(select(tombstones).order_by(tombstones.c.erased_at))
+    rows = connection.execute(_STONES)
     return [Tombstone(row.digest, row.key, row.erased_at, row.told_at is not None) for row in rows]
 
 
@@ -86,6 +89,7 @@ def forget(connection: Connection, person: Any) -> None:
         )
     )
     outbox.look_at_everyone(connection)
+    _count_erasure(connection)
     connection.execute(
         update(registrants)
         .where(registrants.c.id == person.id)
@@ -126,6 +130,7 @@ def forget_everybody(connection: Connection, now: datetime) -> dict[str, int]:
     ).rowcount
     told = connection.execute(delete(events)).rowcount
     outbox.look_at_everyone(connection)
+    _count_erasure(connection)
     connection.execute(
         update(letters)
         .where(letters.c.state.in_((outbox.QUEUED, outbox.FAILED, outbox.IN_DOUBT)))
@@ -181,6 +186,10 @@ def _clean_journal(connection: Connection, which: Any) -> None:
             .values(message=_ADDRESS.sub("…", line.message), data=data)
         )
         chain.rewritten(connection, line.id)
+
+
+def _count_erasure(connection: Connection) -> None:
+    kept.remember(connection, ERASURES, (kept.recall(connection, ERASURES) or 0) + 1)
 
 
 def _keep(connection: Connection, stone: Tombstone) -> None:

@@ -133,10 +133,14 @@ def _recall_all(keys: tuple[str, ...]) -> Select[Any]:
 
 def remember(connection: Connection, key: str, value: Any) -> None:
     """Keep one JSON value under `key`, in place of what was there."""
-    kept = _plain(value)
-    statement = upsert.insert(connection, meta).values(key=key, value=kept)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["key"], set_={"value": kept})
+    connection.execute(_keep(connection.dialect.name), {"key": key, "value": _plain(value)})
+
+
+@lru_cache(maxsize=2)
+def _keep(dialect: str) -> upsert.Insert:
+    statement = upsert.insert_of(dialect, meta)
+    return statement.on_conflict_do_update(
+        index_elements=["key"], set_={"value": statement.excluded.value}
     )
 
 

@@ -8,6 +8,10 @@ Insert = postgresql.Insert | sqlite.Insert
 
 def insert(connection: Connection, table: Table) -> Insert:
     """An INSERT with `on_conflict_do_nothing` or `on_conflict_do_update`; its rows are counted."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).execution_options(preserve_rowcount=True)
-    return sqlite.insert(table).execution_options(preserve_rowcount=True)
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: Table) -> Insert:
+    """The same by the name of SQLAlchemy's dialect, for statements that are built once."""
+    made = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return made.execution_options(preserve_rowcount=True)

@@ -14,7 +14,7 @@ from resonance_zoom.web.staff.guesses import Guesses
 
 _ZOOM_CALLS = ("http", "POST", webhooks.PATH)
 ROUTES = (
-    Route(webhooks.PATH, webhooks.DOOR, methods=["POST"]),
+    Route(webhooks.PATH, webhooks.KNOCK, methods=["POST"]),
     Route("/healthz", health.healthz),
     Route("/readyz", health.readyz),
     Route("/metrics", health.metrics),
@@ -32,6 +32,8 @@ ROUTES = (
 class App(Starlette):
     """The pages, and Zoom's own way in beside them."""
 
+    door: webhooks.Door
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if (scope["type"], scope.get("method"), scope.get("path")) != _ZOOM_CALLS:
@@ -39,7 +41,7 @@ class App(Starlette):
             return
         scope["app"] = self
         try:
-            await webhooks.DOOR(scope, receive, send)
+            await self.door(scope, receive, send)
         except Exception as error:  # noqa: BLE001 — told as on every other route
             await public.failed(Request(scope), error)(scope, receive, send)
 
@@ -59,10 +61,13 @@ def make_app(service: Service) -> App:
     app.router.redirect_slashes = False  # it would lead to whatever `Host` says
     app.state.service = service
     app.state.guesses = Guesses()
-    app.state.challenges = Challenges()
-    app.state.webhook_headers = [
-        (name.lower().encode(), value.encode())
-        for name, value in headers_of(webhooks.PATH, https=https).items()
-    ]
-    app.state.reception = webhooks.make_reception(service)
+    app.door = webhooks.Door(
+        service,
+        webhooks.make_reception(service),
+        Challenges(),
+        [
+            (name.lower().encode(), value.encode())
+            for name, value in headers_of(webhooks.PATH, https=https).items()
+        ],
+    )
     return app

@@ -116,6 +116,7 @@ class _Connection(HttpToolsProtocol):
         self._reading = ""  # "head" or "body"; "" when no request has begun
         self._head = 0  # bytes of the request's headers, those behind its body too
         self._around = 0  # bytes of the request that are none of its body
+        self._due: dict[str, tuple[float, Callable[[], None]]] = {}  # what patience ends when
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
@@ -216,12 +217,31 @@ class _Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _in(self, seconds: float, name: str, act: Callable[[], None]) -> None:
-        self._cancel(name)
-        self._timers[name] = self.loop.call_later(seconds, act)
+        due = self.loop.time() + seconds
+        self._due[name] = due, act
+        # With each request the end is put off: a timer that rings too early looks again then.
+        timer = self._timers.get(name)
+        if timer is None or timer.when() > due:
+            self._set_timer(name, due)
 
     def _cancel(self, name: str) -> None:
-        if timer := self._timers.pop(name, None):
+        self._due.pop(name, None)
+
+    def _set_timer(self, name: str, due: float) -> None:
+        if timer := self._timers.get(name):
             timer.cancel()
+        self._timers[name] = self.loop.call_at(due, self._ring, name)
+
+    def _ring(self, name: str) -> None:
+        del self._timers[name]
+        if name not in self._due:
+            return
+        due, act = self._due[name]
+        if due > self.loop.time():
+            self._set_timer(name, due)
+        else:
+            del self._due[name]
+            act()
 
 
 def _listen(host: str, port: int) -> socket.socket:

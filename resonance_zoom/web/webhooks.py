@@ -4,7 +4,8 @@ The answer 200 means stored for good. What could not be stored is answered 503, 
 again after a 5xx only: https://developers.zoom.us/docs/api/webhooks/
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,8 +29,9 @@ from resonance_zoom.zoom.payloads import Challenge, Notification
 
 PATH = "/webhooks/zoom"
 MAX_BODY = 256 * 1024
-_READ = {b"content-encoding", b"user-agent"} | {
-    name.encode() for name in (protocol.SIGNATURE, protocol.TIMESTAMP)
+_READ = {
+    name.encode(): name
+    for name in ("content-encoding", "user-agent", protocol.SIGNATURE, protocol.TIMESTAMP)
 }
 MEETING_EVENTS = {
     "meeting.updated",
@@ -55,47 +57,67 @@ def make_reception(service: Service) -> Reception:
     return GroupCommit(partial(keep, service), name="webhooks")
 
 
+@dataclass(frozen=True, slots=True)
 class Door:
     """ASGI: POST /webhooks/zoom, without the layers that pages need.
 
-    Everything else can wait for a moment; here a whole mailing list registers at once.
+    Everything else can wait for a moment; here a whole mailing list registers at once. `headers`
+    stand in every answer.
     """
+
+    service: Service
+    reception: Reception
+    challenges: Challenges
+    headers: list[tuple[bytes, bytes]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call of Zoom's."""
-        state = scope["app"].state
         try:
-            answer = await _answer(state, scope, receive)
+            answer = await self._answer(scope, receive)
         except BadNotification as error:
             log.warning("webhook refused", status=error.status, reason=error.message)
             answer = PlainTextResponse(error.message + "\n", status_code=error.status)
         except ClientDisconnect:
             return  # nobody is there to read it
-        answer.raw_headers.extend(state.webhook_headers)
+        if answer is None:
+            headers = [*self.headers, (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        answer.raw_headers.extend(self.headers)
         await answer(scope, receive, send)
 
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+        """None, as nearly always: it is stored, and that is all there is to say."""
+        # The first of two headers of one name, as everywhere else.
+        headers = {
+            _READ[name]: value.decode("latin-1")
+            for name, value in reversed(scope["headers"])
+            if name in _READ
+        }
+        body = await _body(headers, receive)
+        verified, said = _understand(self.service, headers, body)
+        if isinstance(said, Challenge):
+            # Our own `check` asks the same; it must not hide that Zoom has stopped asking.
+            from_zoom = "resonance-zoom" not in headers.get("user-agent", "")
+            return _challenged(self.service, self.challenges, said, verified, from_zoom=from_zoom)
+        try:
+            wake = await self.reception.commit(Call(said, verified))
+        except ResonanceError as error:
+            return not_stored(error)
+        for job in wake:
+            self.service.wake(job)
+        return None
 
-DOOR = Door()
+
+class _Knock:
+    """The route: whoever gets as far as this has taken the way of the pages."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].door(scope, receive, send)
 
 
-async def _answer(state: Any, scope: Scope, receive: Receive) -> Response:
-    service: Service = state.service
-    # The first of two headers of one name, as everywhere else.
-    headers = {
-        name.decode(): value.decode("latin-1")
-        for name, value in reversed(scope["headers"])
-        if name in _READ
-    }
-    body = await _body(headers, receive)
-    verified, said = _understand(service, headers, body)
-    if isinstance(said, Challenge):
-        # Our own `check` asks the same; it must not hide that Zoom has stopped asking.
-        from_zoom = "resonance-zoom" not in headers.get("user-agent", "")
-        return _challenged(service, state.challenges, said, verified, from_zoom=from_zoom)
-    try:
-        return stored(service, await state.reception.commit(Call(said, verified)))
-    except ResonanceError as error:
-        return not_stored(error)
+KNOCK = _Knock()
 
 
 def _understand(
@@ -143,13 +165,6 @@ def _challenged(
         protocol.challenge_answer(challenge, secret=secret),
         background=BackgroundTask(note_answered, service) if from_zoom else None,
     )
-
-
-def stored(service: Service, wake: Iterable[str]) -> Response:
-    """The answer after the commit."""
-    for job in wake:
-        service.wake(job)
-    return Response(status_code=200)
 
 
 def not_stored(error: ResonanceError) -> Response:

@@ -219,13 +219,7 @@ def _json(body: bytes) -> Any:
         # So few brackets cannot nest too deep, and counting them costs next to nothing.
         if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
             _refuse(f"nested deeper than {MAX_DEPTH}")
-        return json.loads(
-            text,
-            parse_constant=_constant,
-            parse_int=lambda digits: int(_number(digits)),
-            parse_float=lambda digits: float(_number(digits)),
-            object_pairs_hook=_object,
-        )
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         _refuse("the body is not JSON")
 
@@ -243,7 +237,7 @@ def _depth(text: str) -> int:
 
 
 def _number(written: str) -> str:
-    if sum(map(str.isdigit, written)) > MAX_DIGITS:
+    if len(written) > MAX_DIGITS and sum(map(str.isdigit, written)) > MAX_DIGITS:
         _refuse(f"a number has more than {MAX_DIGITS} digits")
     return written
 
@@ -261,3 +255,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(reason: str) -> NoReturn:
     raise BadNotification(400, reason)
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_constant,
+    parse_int=lambda digits: int(_number(digits)),
+    parse_float=lambda digits: float(_number(digits)),
+    object_pairs_hook=_object,
+)

@@ -173,13 +173,22 @@ INCIDENTS = (
         ),
     ),
     # ---- beyond the list of the incidents ----
-    one(
+    Mutant(
         "no_clock_guard",
         "I7",
         "letters leave by whatever the clock says",
-        "resonance_zoom/clock_guard.py",
-        "            return doubt\n",
-        "            return None\n",
+        (
+            Patch(
+                "resonance_zoom/clock_guard.py",
+                "        if abs(jump) > TOLERANCE:\n",
+                "        if abs(jump) > 10_000 * TOLERANCE:\n",
+            ),
+            Patch(
+                "resonance_zoom/clock_guard.py",
+                "        return abs(self._jump(self.now())) > TOLERANCE\n",
+                "        return False\n",
+            ),
+        ),
     ),
     one(
         "doubt_waits",

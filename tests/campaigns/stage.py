@@ -180,9 +180,11 @@ class Play(People, Staff, Stretches, Process, Stage):
         return max(now, min(moments))
 
     def _next_by_a_wrong_clock(self) -> datetime:
-        """Every five minutes, and once it has been wrong for long every hour."""
+        """Every minute at first, then every five, and once it has been wrong for long every hour."""
         now = self.clock().replace(second=0, microsecond=0)
         since = max(window.begins for window in self.hazards.open if window.what == "clock")
+        if now - since < timedelta(minutes=10):
+            return now + timedelta(minutes=1)
         if now - since < timedelta(hours=3):
             return now + timedelta(minutes=5)
         return now.replace(minute=0) + timedelta(hours=1)

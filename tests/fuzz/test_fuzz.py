@@ -1,5 +1,6 @@
 """Whatever is posted or written, nothing breaks; `make fuzz` tries a million of both."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -70,6 +71,15 @@ def any_signature(**_given: Any) -> protocol.Verified:
     return protocol.Verified(0, stale=False)
 
 
+def decoder(**otherwise: Any) -> json.JSONDecoder:
+    """The one of the service, but for what is said."""
+    as_it_is = {
+        name: getattr(protocol._DECODER, name)
+        for name in ("parse_constant", "parse_int", "parse_float", "object_pairs_hook")
+    }
+    return json.JSONDecoder(**as_it_is | otherwise)
+
+
 PARSE = protocol.parse
 
 
@@ -90,8 +100,8 @@ def trusting(body: bytes) -> Any:
         (protocol, "_part", lambda thing, name, **_: thing[name], "answered 500, not 200"),
         (protocol, "_depth", lambda _text: 0, "answered 200, not 400"),
         (protocol, "_number", str, "not 400"),
-        (protocol, "_constant", lambda _name: None, "answered 200, not 400"),
-        (protocol, "_object", dict, "answered 200, not 400"),
+        (protocol, "_DECODER", decoder(parse_constant=lambda _name: None), "answered 200, not 400"),
+        (protocol, "_DECODER", decoder(object_pairs_hook=dict), "answered 200, not 400"),
         (Challenges, "may_be_answered", lambda *_: True, "answered 200, not 429"),
         (webhooks, "MAX_BODY", 10**7, "not 413"),
     ],
