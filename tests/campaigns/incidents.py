@@ -212,10 +212,10 @@ INCIDENTS = (
     one(
         "reminder_of_the_old_date",
         "I10",
-        "a letter that speaks of the date before the move still goes",
-        "resonance_zoom/reminders.py",
-        '        return Drop("moved")\n',
-        "        pass\n",
+        "a letter that waited over a move speaks of the date before it",
+        "resonance_zoom/store/claims.py",
+        "            known[letter.focus_group],\n",
+        "            known[letter.focus_group]._replace(start_at=letter.start_at),\n",
     ),
     one(
         "never_too_late",
@@ -251,7 +251,7 @@ INCIDENTS = (
     ),
     one(
         "token_kept",
-        "I3",
+        "I28",
         "a token that Zoom refuses is used on",
         "resonance_zoom/zoom/client.py",
         "        except ZoomUnauthorized:\n"

@@ -52,6 +52,7 @@ class Room(LetterRoom):
 
 ROOM = Room(list(SHIPPED_LETTERS))
 _EMPTY: list[Path] = []  # a migrated database with nothing in it
+LONG_LAG = 600  # seconds; two lists then lack somebody who has come
 
 
 class Play(People, Staff, Stretches, Process, Stage):
@@ -72,7 +73,9 @@ class Play(People, Staff, Stretches, Process, Stage):
         self.idle_runs: Counter[str] = Counter()
         self.idle_calls: dict[str, int] = {}  # of Zoom, by a run of a job with nothing to do
         self._windows = sorted(plan.windows, key=lambda window: window.begins)
-        self._silent = bool(plan.on & {"webhooks", "webhooks down"})  # acts may go untold
+        # Acts may go untold, or be missed by the next sweep.
+        lists_lag = plan.rates.get("listing lags", 0) > LONG_LAG
+        self._silent = bool(plan.on & {"webhooks", "webhooks down"}) or lists_lag
         self.held_calls: int | None = None  # of Zoom, a minute, while the clock is wrong for long
         self.skew = timedelta(0)
         self.lag = timedelta(0)  # of the monotonic clock, behind the true one

@@ -109,7 +109,7 @@ def _zoom_down(rng: random.Random, plan: Plan) -> None:
 
 
 def _listing_lags(rng: random.Random, plan: Plan) -> None:
-    plan.rates["listing lags"] = rng.choice((30, 180, 600))
+    plan.rates["listing lags"] = rng.choice((30, 180, 600, 1_200))  # seconds
 
 
 def _tokens_expire(rng: random.Random, plan: Plan) -> None:

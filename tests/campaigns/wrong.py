@@ -83,8 +83,9 @@ MUTANTS = (
         "I21",
         "a letter that cannot be made ends the wave, and is the first of the next one",
         "resonance_zoom/delivery.py",
-        "        except Exception as error:  # noqa: BLE001 — the one catch: a bad letter steps aside",
-        "        except KeyError as error:",
+        '            return self._became(claim, outbox.FAILED, unforeseen(error), "error"), None\n',
+        '            again = self._became(claim, outbox.QUEUED, "", "error", claim.letter.ready_at)\n'
+        '            return again, MailUnreachable("stopped by a letter")\n',
     ),
     one(
         "begins_anew",
