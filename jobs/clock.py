@@ -29,7 +29,7 @@ QUIET, DEAD = 15.0, 60.0  # seconds without a beat
 STUCK = 300.0  # seconds in which no job has ended, though one is due every quarter of a minute
 # Seconds from one run's beginning to the next of the same job: a run commits twice, and while a
 # whole list registers it would be asked for again before it had ended.
-BREATH = 0.05
+BREATH = 0.1
 log = structlog.get_logger("jobs")
 
 

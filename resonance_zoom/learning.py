@@ -8,6 +8,7 @@ what is read here cannot change before it is written.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -31,6 +32,7 @@ from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.protocol import event_key
 
 _FIELDS = tuple(Event.__dataclass_fields__)
+_values_of = attrgetter(*_FIELDS)
 
 
 class Told(NamedTuple):
@@ -210,8 +212,8 @@ class _Lesson:
 
     def _row(self, item: _Item) -> dict[str, Any]:
         group, folded = item.person
-        row = {name: getattr(item.told.event, name) for name in _FIELDS}
-        return row | {
+        return {
+            **dict(zip(_FIELDS, _values_of(item.told.event), strict=True)),
             "key": item.told.key,
             "zoom_meeting_id": item.told.meeting.zoom_meeting_id,
             "focus_group": group,
@@ -225,10 +227,13 @@ class _Lesson:
         met_before = [item.person for item in fresh if item.before is not None]
         histories = people.histories(self.connection, met_before)
         for item in fresh:
-            rows = histories.get(item.person)
-            item.state = state_of([_event(row) for row in rows] if rows else [item.told.event])
-            since = _link_known_since(item.state, rows or ())
-            item.owed = item.before is None or not (
+            if item.before is None:
+                item.state, item.owed = state_of([item.told.event]), True
+                continue
+            rows = histories[item.person]
+            item.state = state_of([_event(row) for row in rows])
+            since = _link_known_since(item.state, rows)
+            item.owed = not (
                 since and outbox.left_since(self.connection, item.before.id, CONFIRMATION, since)
             )
         ids = people.save(

@@ -81,9 +81,12 @@ def state_of(events: Iterable[Event]) -> State:
     loss starts a new episode, except when only a sweep had missed the person and the same
     registration turns up again.
     """
+    told = list(dict.fromkeys(events))
+    if len(told) == 1:  # somebody new
+        return _first(told[0])
     state: State | None = None
     lost_by = ""
-    for event in sorted(set(events), key=_order):
+    for event in sorted(told, key=_order):
         active = event.status in ACTIVE
         if state is None:
             state = _first(event)
@@ -116,7 +119,8 @@ def _order(event: Event) -> tuple[int, int, str, str, str, str]:
 
 
 def _first(event: Event) -> State:
-    began = min(event.create_time or event.at, event.at)
+    at = event.at
+    began = at if event.create_time is None else min(event.create_time, at)
     return State(
         status=event.status,
         episode=1,

@@ -114,6 +114,8 @@ class _Connection(HttpToolsProtocol):
         self._limits = limits
         self._waiting = waiting  # those that owe us a request, the longest first
         self._reading = ""  # "head" or "body"; "" when no request has begun
+        self._begun = 0  # heads and bodies so far
+        self._timed = 0  # the one whose patience is measured
         self._head = 0  # bytes of the request's headers, those behind its body too
         self._around = 0  # bytes of the request that are none of its body
         self._due: dict[str, tuple[float, Callable[[], None]]] = {}  # what patience ends when
@@ -127,6 +129,7 @@ class _Connection(HttpToolsProtocol):
             del self._waiting[longest]
             longest.transport.abort()
         self._begin("head")
+        self._have_patience()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in self._timers.values():
@@ -139,6 +142,8 @@ class _Connection(HttpToolsProtocol):
             self._begin("head")  # empty lines, too, must lead to a request
         self._around += len(data)
         super().data_received(data)
+        if self._begun != self._timed:  # nearly always it has ended by now as well
+            self._have_patience()
         if self._around > self._limits.head_bytes and not self.transport.is_closing():
             self.send_400_response("Too much around the body.")
 
@@ -149,11 +154,11 @@ class _Connection(HttpToolsProtocol):
             self._begin("head")
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name + value)
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -168,7 +173,13 @@ class _Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._reading, self._around = "", 0
         self._cancel("request")
-        self._waiting.pop(self, None)
+        if self.cycle is not None and self.cycle.response_complete:
+            # Answered before it had come whole, when uvicorn began to wait for the next one: what
+            # came since has ended that.
+            self._waiting[self] = None
+            self._in(self._limits.idle, "request", self.transport.abort)
+        else:
+            self._waiting.pop(self, None)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -198,21 +209,27 @@ class _Connection(HttpToolsProtocol):
         self.transport.write(f"{head}{''.join(lines)}\r\n{msg}".encode("ascii"))
         self.transport.close()
 
-    def _count(self, part: bytes) -> None:
-        self._head += len(part)
+    def _count(self, length: int) -> None:
+        self._head += length
         if self._head > self._limits.head_bytes:
             raise ValueError("a head that is too long")  # the parser's caller answers 400
 
     def _begin(self, part: str) -> None:
         self._reading = part
-        seconds = self._limits.head if part == "head" else self._limits.body
-        self._in(seconds, "request", self._lose_patience)
+        self._begun += 1
+
+    def _have_patience(self) -> None:
+        """With the part that is being read; between two requests none is needed."""
+        self._timed = self._begun
+        if self._reading:
+            seconds = self._limits.head if self._reading == "head" else self._limits.body
+            self._in(seconds, "request", self._lose_patience)
 
     def _lose_patience(self) -> None:
         cycle = self.cycle
         answering = cycle is not None and not cycle.response_complete and self._reading == "head"
         if answering or self.flow.read_paused:
-            self._begin(self._reading)  # it is for us to go on
+            self._have_patience()  # it is for us to go on
         else:
             self.transport.abort()
 

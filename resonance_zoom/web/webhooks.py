@@ -49,12 +49,18 @@ class Call(NamedTuple):
     verified: protocol.Verified
 
 
-Reception = GroupCommit[Call, tuple[str, ...]]
+Reception = GroupCommit[Call, None]
 
 
 def make_reception(service: Service) -> Reception:
     """Where calls become commits: all that come during one make the next."""
-    return GroupCommit(partial(keep, service), name="webhooks")
+    return GroupCommit(partial(_keep_and_wake, service), name="webhooks")
+
+
+def _keep_and_wake(service: Service, calls: Sequence[Call]) -> Sequence[None]:
+    for job in {job for jobs in keep(service, calls) for job in jobs}:
+        service.wake(job)
+    return [None] * len(calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +108,9 @@ class Door:
             from_zoom = "resonance-zoom" not in headers.get("user-agent", "")
             return _challenged(self.service, self.challenges, said, verified, from_zoom=from_zoom)
         try:
-            wake = await self.reception.commit(Call(said, verified))
+            await self.reception.commit(Call(said, verified))
         except ResonanceError as error:
             return not_stored(error)
-        for job in wake:
-            self.service.wake(job)
         return None
 
 

@@ -3,9 +3,10 @@
 import gzip
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from sqlalchemy import select
@@ -98,11 +99,22 @@ def test_who_sends_empty_lines_after_an_answer_is_hung_up_on(opens: Opens) -> No
         assert idle.rest() == b""
 
 
-def test_who_has_asked_may_be_silent_for_a_while_and_ask_again(opens: Opens) -> None:
+@pytest.mark.parametrize("request_in", [1, 2, 3], ids="in {} pieces".format)
+def test_who_has_asked_may_be_silent_for_a_while_and_ask_again(
+    opens: Opens, request_in: int
+) -> None:
+    whole = head("POST /healthz HTTP/1.1", "Content-Length: 4") + b"body"
+    pieces = {1: [whole], 2: [whole[:-4], whole[-4:]], 3: [whole[:20], whole[20:-2], whole[-2:]]}
     with line(opens(Limits(head=0.1, body=0.1, idle=1))) as patient:
+        patient.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(2):
-            patient.send(GET)
-            assert patient.answer().status == 200
+            for piece in pieces[request_in]:
+                patient.send(piece)
+                patient.socket.settimeout(0.02)
+                with suppress(TimeoutError):  # it is read before the next one comes
+                    patient.socket.recv(1, socket.MSG_PEEK)
+            patient.socket.settimeout(5)
+            assert patient.answer().status == 405
             patient.socket.settimeout(0.25)
             with pytest.raises(TimeoutError):
                 patient.rest()
