@@ -52,7 +52,7 @@ class Room(LetterRoom):
 
 ROOM = Room(list(SHIPPED_LETTERS))
 _EMPTY: list[Path] = []  # a migrated database with nothing in it
-LONG_LAG = 600  # seconds; two lists then lack somebody who has come
+LONG_LAG = 600  # seconds; beyond it one list lacks somebody who came long ago
 
 
 class Play(People, Staff, Stretches, Process, Stage):
@@ -116,7 +116,9 @@ class Play(People, Staff, Stretches, Process, Stage):
         )
         faults, rates = self.zoom.faults, self.plan.rates
         if "listing lags" in rates:
-            faults.listing_lag = timedelta(seconds=rates["listing lags"])
+            lag = timedelta(seconds=rates["listing lags"])
+            faults.registrants_lag = lag
+            faults.listing_lag = min(lag, timedelta(seconds=LONG_LAG))
         for kind in ("lost", "duplicated", "reordered", "bad-signature"):
             if kind in rates:
                 faults.webhook(kind, times=None, rate=rates[kind])  # type: ignore[arg-type]

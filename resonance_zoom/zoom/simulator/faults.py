@@ -87,6 +87,8 @@ class Faults:
     """Every connection to the API and to OAuth is dropped without an answer."""
     listing_lag: timedelta = timedelta(0)
     """Registrants and meetings younger than this are missing from the listings."""
+    registrants_lag: timedelta = timedelta(0)
+    """Registrants younger than this are missing from the listings, where that is longer."""
     drop_settings_on_create: set[str] = field(default_factory=set)
     """Settings that a create ignores without a word."""
     drop_settings_on_write: set[str] = field(default_factory=set)

@@ -18,7 +18,7 @@ def list_registrants(world: Account, call: Call) -> dict[str, Any]:
     if status not in LISTED:
         error = {"field": "status", "message": "Invalid field."}
         raise Refusal(400, 300, "Validation Failed.", errors=[error])
-    shown = world.now() - world.faults.listing_lag
+    shown = world.now() - max(world.faults.listing_lag, world.faults.registrants_lag)
     theirs = [who for who in meeting.registrants.values() if who.status == status]
     registrants = [who for who in theirs if who.create_time <= shown]
     if len(registrants) < len(theirs):
