@@ -30,6 +30,7 @@ from resonance_zoom.comparison import (
 )
 from resonance_zoom.errors import ZoomError, ZoomUnreachable
 from resonance_zoom.store import journal
+from resonance_zoom.store.bulk import find
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import meetings
 from resonance_zoom.zoom.payloads import Meeting, MeetingSummary
@@ -184,7 +185,7 @@ def by_zoom_ids(
     connection: Connection, meeting_ids: Collection[int | None]
 ) -> dict[int | None, Row[tuple[Any, ...]]]:
     """The rows of meetings that Zoom names, without those that are none of ours."""
-    found = connection.execute(_BY_ZOOM_ID, {"ids": [*meeting_ids]})
+    found = find(connection, _BY_ZOOM_ID, {"ids": [*meeting_ids]})
     return {row.zoom_meeting_id: row for row in found}
 
 

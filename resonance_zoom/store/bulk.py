@@ -1,10 +1,37 @@
-"""Writes many rows at once, at a fifth of what SQLAlchemy's own executemany costs a row."""
+"""Reads and writes of the hot paths, at a fraction of what SQLAlchemy's own way costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Insert, Table, Update, bindparam, insert
+from sqlalchemy import Connection, Dialect, Insert, Select, Table, Update, bindparam, insert
+
+_Process = Callable[[Any], Any] | None
+
+
+def find(
+    connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
+) -> Sequence[Any]:
+    """All rows of a module's statement, their columns as attributes.
+
+    `values`: its parameters; a list, which must not be empty, is what a column is IN.
+    """
+    own = dict(values or {})
+    lengths = []
+    for name, value in own.items():
+        length = 0
+        if isinstance(value, list):
+            # A few lengths, and not every one: the text of each is kept.
+            length = 1 << (len(value) - 1).bit_length()
+            own[name] = [*value, *[value[-1]] * (length - len(value))]
+        lengths.append((name, length))
+    query = _query(statement, connection.dialect, tuple(lengths))
+    if query is None:
+        return connection.execute(statement, values).all()
+    bound = tuple([one.value_in(own) for one in query.binds])
+    rows = connection.exec_driver_sql(query.text, bound).fetchall()
+    return [query.row_of(row) for row in rows]
 
 
 def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -44,7 +71,6 @@ def _run(
     connection.exec_driver_sql(text, values)
 
 
-_Process = Callable[[Any], Any] | None
 _Prepared = tuple[str, tuple[Any, ...], tuple[tuple[int, str, _Process], ...]]
 
 
@@ -66,3 +92,70 @@ def _prepared(statement: Insert | Update, dialect: Dialect) -> _Prepared | None:
         if bound.required:
             places.append((place, name, process))
     return str(compiled), tuple(template), tuple(places)
+
+
+class _Bind(NamedTuple):
+    """What stands in one place of a query: what it fixes itself, a parameter, one of a list."""
+
+    fixed: Any
+    name: str | None = None
+    place: int | None = None
+    process: _Process = None
+
+    def value_in(self, values: Mapping[str, Any]) -> Any:
+        if self.name is None:
+            return self.fixed
+        value = values[self.name] if self.place is None else values[self.name][self.place]
+        return value if self.process is None else self.process(value)
+
+
+class _Query(NamedTuple):
+    text: str
+    binds: Sequence[_Bind]
+    row_of: Callable[[Any], Any]
+
+
+@lru_cache(maxsize=256)
+def _query(
+    statement: Select[Any], dialect: Dialect, lengths: tuple[tuple[str, int], ...]
+) -> _Query | None:
+    """`lengths` of lists, 0 for other parameters. None for a driver that wants names."""
+    own = {name: [None] * length if length else None for name, length in lengths}
+    compiled = statement.params(own).compile(
+        dialect=dialect, compile_kwargs={"render_postcompile": True}
+    )
+    if not compiled.positional or compiled.positiontup is None:
+        return None
+    binds = [_bind(compiled, name, own, dialect) for name in compiled.positiontup]
+    return _Query(str(compiled), binds, _row_maker(statement, dialect))
+
+
+def _bind(compiled: Any, name: str, own: Collection[str], dialect: Dialect) -> _Bind:
+    place = None
+    if name not in compiled.binds:  # `ids_3`: the third of the list `ids`
+        name, _, number = name.rpartition("_")
+        place = int(number) - 1
+    bound = compiled.binds[name]
+    process = bound.type.dialect_impl(dialect).bind_processor(dialect)
+    if name in own:
+        return _Bind(None, name, place, process)
+    return _Bind(bound.value if process is None else process(bound.value))
+
+
+def _row_maker(statement: Select[Any], dialect: Dialect) -> Callable[[Any], Any]:
+    columns = list(statement.selected_columns)
+    names = [str(column.key) for column in columns]
+    row_class: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+    processes = [
+        (place, process)
+        for place, column in enumerate(columns)
+        if (process := column.type.dialect_impl(dialect).result_processor(dialect, None))
+    ]
+
+    def row_of(found: Any) -> Any:
+        values = list(found)
+        for place, process in processes:
+            values[place] = process(values[place])
+        return row_class._make(values)
+
+    return row_of if processes else row_class._make

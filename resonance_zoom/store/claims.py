@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, bindparam, func, select, update
 
-from resonance_zoom.store.bulk import update_many
+from resonance_zoom.store.bulk import find, update_many
 from resonance_zoom.store.outbox import IN_DOUBT, MANY_TODAY, QUEUED, SENDING, SENT
 from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
 
@@ -52,7 +52,6 @@ _OF_A_MEETING = (
 )
 _Letter = _row_of("Letter", letters.c)
 _Registrant = _row_of("Registrant", registrants.c)
-_Meeting = _row_of("Meeting", _OF_A_MEETING)
 _LETTERS, _PEOPLE = len(letters.c), len(letters.c) + len(registrants.c)
 _NOW = bindparam("now", type_=UtcDateTime())
 _elsewhere = registrants.alias()
@@ -112,7 +111,7 @@ def count_ready(connection: Connection, now: datetime, *, most: int = 1_000_000)
 
 def ready(connection: Connection, now: datetime, *, limit: int, erasures: int = 0) -> list[Claim]:
     """The queued letters that have been ready for longest, each with its person and meeting."""
-    rows = connection.execute(_READY, {"now": now, "most": limit}).all()
+    rows = find(connection, _READY, {"now": now, "most": limit})
     if not rows:
         return []
     known = _meetings(connection)
@@ -149,7 +148,7 @@ def others_of(connection: Connection, person: Any, now: datetime) -> tuple[Any, 
 
 def _meetings(connection: Connection) -> dict[str, Any]:
     """By focus group, the first to come first."""
-    return {row.focus_group: _Meeting(*row) for row in connection.execute(_MEETINGS)}
+    return {row.focus_group: row for row in find(connection, _MEETINGS)}
 
 
 def _to_come(

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, String, cast, delete, literal, or_, select, u
 
 from resonance_zoom.store import chain, outbox
 from resonance_zoom.store import journal as kept
+from resonance_zoom.store.bulk import find
 from resonance_zoom.store.tables import events, journal, letters, registrants, tombstones
 from resonance_zoom.store.upsert import insert
 
@@ -45,7 +46,7 @@ class Tombstone:
 
 def all_tombstones(connection: Connection) -> list[Tombstone]:
     """Every erasure that is remembered."""
-    rows = connection.execute(_STONES)
+    rows = find(connection, _STONES)
     return [Tombstone(row.digest, row.key, row.erased_at, row.told_at is not None) for row in rows]
 
 

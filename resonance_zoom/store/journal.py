@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
 
 from resonance_zoom.store import chain, upsert
-from resonance_zoom.store.bulk import insert_many
+from resonance_zoom.store.bulk import find, insert_many
 from resonance_zoom.store.tables import UtcDateTime, journal, meta, runs
 
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
@@ -113,12 +113,13 @@ def forget_technical(connection: Connection, before: datetime) -> int:
 
 def recall(connection: Connection, key: str) -> Any:
     """The value kept under `key`, None when there is none."""
-    return connection.execute(_RECALL, {"its_key": key}).scalar()
+    found = find(connection, _RECALL, {"its_key": key})
+    return found[0].value if found else None
 
 
 def recall_all(connection: Connection, keys: Sequence[str]) -> dict[str, Any]:
     """The values kept under these keys, in one statement; without those that are not kept."""
-    found = connection.execute(_recall_all(tuple(keys)))
+    found = find(connection, _recall_all(tuple(keys)))
     return {row.key: row.value for row in found}
 
 

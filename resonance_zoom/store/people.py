@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
-from resonance_zoom.store.bulk import insert_many
+from resonance_zoom.store.bulk import find, insert_many
 from resonance_zoom.store.tables import events, registrants
 
 A_PAGE = 500  # so many values at most in one statement
@@ -70,7 +70,7 @@ def sought(*words: str) -> str:
 
 def known_keys(connection: Connection, keys: Collection[str]) -> set[str]:
     """Those of the keys under which an event is kept."""
-    return set(connection.scalars(_KEYS, {"keys": [*keys]}))
+    return {row.key for row in find(connection, _KEYS, {"keys": [*keys]})}
 
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -110,7 +110,7 @@ def _of(
     # Groups and addresses apart, which the index answers at once; a pair that was not asked for
     # (the same person in another group) is for the caller to pass over.
     groups, addresses = (list(dict.fromkeys(names)) for names in zip(*persons, strict=True))
-    return connection.execute(statement, {"groups": groups, "addresses": addresses})
+    return find(connection, statement, {"groups": groups, "addresses": addresses})
 
 
 def save(
