@@ -107,17 +107,20 @@ class Delivery:
             note_letter(connection, claim.letter, now, "letter.deferred", words, again_at=now)
 
     def _write_alone(self, outcome: Outcome) -> None:
+        letter = letter_id(outcome.claim)
         try:
+            with self.store.read() as connection:
+                this = attempt(outcome.claim)
+                if not outbox.is_under_way(connection, letter, attempt=this):
+                    return  # written, by the commit whose answer was lost
             self.turn([outcome], wanted=0)
         except ResonanceError:
             raise
         except Exception:
             # Otherwise it would be tried for ever, before every letter, and none would leave.
-            log.exception(
-                "what became of a letter cannot be written", letter=letter_id(outcome.claim)
-            )
+            log.exception("what became of a letter cannot be written", letter=letter)
             with self.store.write() as connection:
-                outbox.doubt(connection, letter_id(outcome.claim), reason="error", detail="")
+                outbox.doubt(connection, letter, reason="error", detail="")
 
     def keep(self, outcome: Outcome) -> None:
         """An outcome that could not be written: it will be by the next `settle`."""

@@ -8,15 +8,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 import jobs
 from jobs.clock import run_job
 from resonance_zoom import delivery, wave
-from resonance_zoom.errors import DatabaseLost, MailInDoubt, MailRefused, MailUnreachable
+from resonance_zoom.errors import (
+    DatabaseLost,
+    DatabaseUnusable,
+    MailInDoubt,
+    MailRefused,
+    MailUnreachable,
+)
 from resonance_zoom.mail.replies import Accepted
 from resonance_zoom.service import Service
 from resonance_zoom.store import erasure, journal
+from resonance_zoom.store.tables import journal as journal_table
 from resonance_zoom.store.tables import letters, registrants
 from resonance_zoom.zoom.simulator import SimulatedZoom
 from tests.conftest import Clock
@@ -65,6 +72,36 @@ def test_an_outcome_that_cannot_be_written_is_set_aside_and_all_others_leave(
     assert states(service) == {"sent": PEOPLE - 1, "in_doubt": 1}
     assert letter_of(service, "p7").reason == "error"
     assert sorted(relay.accepted) == everybody()  # its own letter had left, and goes no second time
+
+
+def test_what_a_lost_commit_wrote_of_a_letter_is_not_told_twice(
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is full or its disk fails just after the commit: nobody knows that it was kept."""
+    write = service.store.write
+    commits = 0
+
+    @contextmanager
+    def broken() -> Iterator[Connection]:
+        nonlocal commits
+        with write() as connection:
+            yield connection
+        commits += 1
+        if commits == 2:  # the first letter's end, and the claim of the second
+            raise DatabaseUnusable("the answer was lost")
+
+    service.delivery.postmen = [Line(relay)]
+    with monkeypatch.context() as patched:
+        patched.setattr(service.store, "write", broken)
+        with pytest.raises(DatabaseUnusable):
+            wave.send_ready(service.delivery)
+    assert states(service) == {"queued": PEOPLE - 2, "sending": 1, "sent": 1}
+    wave.send_ready(service.delivery)
+    assert states(service) == {"sent": PEOPLE}
+    assert sorted(relay.accepted) == everybody()
+    with service.store.read() as connection:
+        told = select(func.count()).where(journal_table.c.kind == "letter.sent")
+        assert connection.scalar(told) == PEOPLE
 
 
 def test_what_a_lost_commit_claimed_goes_and_what_another_clock_sends_is_left_to_it(

@@ -227,6 +227,12 @@ def occasion_of(start_at: datetime) -> str:
     return start_at.strftime("%Y-%m-%dT%H:%MZ")
 
 
+def is_under_way(connection: Connection, letter: int, *, attempt: int) -> bool:
+    """Whether a letter is `sending`, by this very attempt."""
+    this = select(letters.c.id).where(letters.c.id == letter, letters.c.state == SENDING)
+    return connection.execute(this.where(*_of(attempt))).first() is not None
+
+
 def failed(
     connection: Connection, letter: int, *, reason: str, detail: str, attempt: int | None = None
 ) -> bool:

@@ -94,6 +94,8 @@ def played(failure: Failure | None) -> tuple[Counter[str], list[str], Counter[st
             stage.hazards.down_for = timedelta(minutes=1)
         try:
             stage.play_out()
+            for at in stage.hazards.crashed_at:  # a letter that was put back goes a minute later
+                stage.bad.append((at, at + timedelta(minutes=1), "failure"))
             broken = [*stage.violations, *invariants.at_the_end(stage)]
         finally:
             stage.service.close()

@@ -219,8 +219,19 @@ def _waits_for_staff(play: "Play", kind: str, stay: Stay) -> bool:
     relay = play.memory.relay
     doubted = [one for one in relay.doubted if one.kind == kind and stay.join_url in one.links]
     if kind == early(play) or play.hazards.happened["backup restored"]:
-        return bool(doubted)
+        return bool(doubted) or _died_over_it(play, kind, stay)
     return any(relay.doubts[one.message_id] > 1 for one in doubted)  # it goes once more, not twice
+
+
+def _died_over_it(play: "Play", kind: str, stay: Stay) -> bool:
+    """Between the claim and the first byte: no relay knows of it, and no service can tell."""
+    return bool(
+        play.memory.fresh(
+            "SELECT 1 FROM letters JOIN registrants ON registrants.id = letters.registrant"
+            " WHERE letters.kind = ? AND letters.state = 'in_doubt' AND letters.reason = 'crashed'"
+            " AND registrants.join_url = ?", kind, stay.join_url,
+        )
+    )  # fmt: skip
 
 
 def _speaks_of(play: "Play", letter: Letter, start: datetime) -> bool:
