@@ -6,9 +6,8 @@ what is read here cannot change before it is written.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -31,8 +30,7 @@ from resonance_zoom.store.people import Person
 from resonance_zoom.zoom.payloads import Notification, Registrant
 from resonance_zoom.zoom.protocol import event_key
 
-_FIELDS = tuple(Event.__dataclass_fields__)
-_values_of = attrgetter(*_FIELDS)
+_FIELDS = Event._fields
 
 
 class Told(NamedTuple):
@@ -213,7 +211,7 @@ class _Lesson:
     def _row(self, item: _Item) -> dict[str, Any]:
         group, folded = item.person
         return {
-            **dict(zip(_FIELDS, _values_of(item.told.event), strict=True)),
+            **item.told.event._asdict(),
             "key": item.told.key,
             "zoom_meeting_id": item.told.meeting.zoom_meeting_id,
             "focus_group": group,
@@ -370,5 +368,5 @@ def withdrawn(
     notification = Notification(WITHDRAWN, milliseconds(now), meeting.zoom_meeting_id, left)
     told = notified(notification, meeting, now)
     names = {"first_name": person.first_name, "last_name": person.last_name}
-    event = replace(told.event, source="staff", **names)
+    event = told.event._replace(source="staff", **names)
     return learn(connection, [told._replace(event=event)], campaign, now)[0]

@@ -14,9 +14,8 @@ Pure; `learning` writes it down.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 REGISTRATION_EVENTS = {
     "meeting.registration_created": "registration.created",
@@ -32,8 +31,7 @@ ACTIVE = ("approved", "pending")  # who holds a place
 _TIE = {"pending": 0, "approved": 1, "denied": 2, "cancelled": 3}  # a cancellation wins a tie
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One thing we were told about one person. `event_ts` in milliseconds since 1970."""
 
     event: str
@@ -53,8 +51,7 @@ class Event:
         return datetime.fromtimestamp(self.event_ts / 1000, UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(NamedTuple):
     """What a person's events add up to; the columns of `registrants`."""
 
     status: str
@@ -71,7 +68,7 @@ class State:
 
     def columns(self) -> dict[str, Any]:
         """As a row."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return self._asdict()
 
 
 def state_of(events: Iterable[Event]) -> State:
@@ -81,27 +78,26 @@ def state_of(events: Iterable[Event]) -> State:
     loss starts a new episode, except when only a sweep had missed the person and the same
     registration turns up again.
     """
-    told = list(dict.fromkeys(events))
+    told = [*events]
     if len(told) == 1:  # somebody new
         return _first(told[0])
     state: State | None = None
     lost_by = ""
-    for event in sorted(told, key=_order):
+    for event in sorted(set(told), key=_order):
         active = event.status in ACTIVE
         if state is None:
             state = _first(event)
         elif active and state.status not in ACTIVE and not _same_again(event, state, lost_by):
-            state = replace(_first(event), episode=state.episode + 1)
+            state = _first(event)._replace(episode=state.episode + 1)
         elif active:
-            state = replace(
-                state,
+            state = state._replace(
                 **_details(event, state),
                 approved_at=state.approved_at or (event.at if event.status == "approved" else None),
             )
         if not active:
             lost_by = event.event
         if (state.status, state.decided_ts) != (event.status, event.event_ts):
-            state = replace(state, status=event.status, decided_ts=event.event_ts)
+            state = state._replace(status=event.status, decided_ts=event.event_ts)
     if state is None:
         raise ValueError("a registrant without events has no state")
     return state

@@ -3,6 +3,7 @@
 from collections import namedtuple
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Insert, Select, Table, Update, bindparam, insert
@@ -61,37 +62,45 @@ def _run(
     if prepared is None:
         connection.execute(statement, rows)
         return
-    text, template, places = prepared
-    values = []
-    for row in rows:
-        line = [*template]
-        for place, name, process in places:
-            line[place] = row[name] if process is None else process(row[name])
-        values.append(tuple(line))
-    connection.exec_driver_sql(text, values)
+    connection.exec_driver_sql(prepared.text, [prepared.line_of(row) for row in rows])
 
 
-_Prepared = tuple[str, tuple[Any, ...], tuple[tuple[int, str, _Process], ...]]
+class _Prepared(NamedTuple):
+    text: str
+    line_of: Callable[
+        [Mapping[str, Any]], tuple[Any, ...]
+    ]  # a row's values, as the driver has them
 
 
 @lru_cache(maxsize=64)
 def _prepared(statement: Insert | Update, dialect: Dialect) -> _Prepared | None:
-    """The statement; its parameters, with what it fixes itself; where a row's own go, and how.
-
-    None for a driver that wants its parameters by name.
-    """
+    """None for a driver that wants its parameters by name."""
     compiled = statement.compile(dialect=dialect)
     if not compiled.positional or not compiled.positiontup:
         return None
-    template: list[Any] = []
-    places: list[tuple[int, str, _Process]] = []
-    for place, name in enumerate(compiled.positiontup):
-        bound = compiled.binds[name]
-        process = bound.type.dialect_impl(dialect).bind_processor(dialect)
-        template.append(process(bound.value) if process and not bound.required else bound.value)
-        if bound.required:
-            places.append((place, name, process))
-    return str(compiled), tuple(template), tuple(places)
+    bound = [compiled.binds[name] for name in compiled.positiontup]
+    processes = [one.type.dialect_impl(dialect).bind_processor(dialect) for one in bound]
+    own = [place for place, one in enumerate(bound) if one.required]
+    values_of = itemgetter(*[compiled.positiontup[place] for place in own])
+    changed = [(place, process) for place in own if (process := processes[place])]
+    fixed = [
+        process(one.value) if process and not one.required else one.value
+        for one, process in zip(bound, processes, strict=True)
+    ]
+    nothing_is_fixed = len(own) == len(bound)
+
+    def line_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        if nothing_is_fixed:
+            line = [*values_of(row)]
+        else:
+            line = [*fixed]
+            for place, value in zip(own, values_of(row), strict=True):
+                line[place] = value
+        for place, process in changed:
+            line[place] = process(line[place])
+        return tuple(line)
+
+    return _Prepared(str(compiled), line_of)
 
 
 class _Bind(NamedTuple):

@@ -165,7 +165,7 @@ def _whose_letter_goes(
 def _differing(state: Any, row: Any) -> dict[str, Any]:
     return {
         name: getattr(state, name)
-        for name in registrations.State.__dataclass_fields__
+        for name in registrations.State._fields
         if getattr(state, name) != getattr(row, name)
     }
 

@@ -229,7 +229,7 @@ def _died_over_it(play: "Play", kind: str, stay: Stay) -> bool:
         play.memory.fresh(
             "SELECT 1 FROM letters JOIN registrants ON registrants.id = letters.registrant"
             " WHERE letters.kind = ? AND letters.state = 'in_doubt' AND letters.reason = 'crashed'"
-            " AND registrants.join_url = ?", kind, stay.join_url,
+            " AND registrants.email_folded = ?", kind, stay.email.lower(),
         )
     )  # fmt: skip
 
