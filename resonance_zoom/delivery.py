@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,8 +28,9 @@ from resonance_zoom.errors import (
 )
 from resonance_zoom.mail.bounces import unaddressed
 from resonance_zoom.mail.message import message_id as derived_message_id
-from resonance_zoom.mail.postman import Postman
+from resonance_zoom.mail.postman import Postman, SmtpPostman
 from resonance_zoom.mail.replies import shown
+from resonance_zoom.mail.talks import Errand, Talk
 from resonance_zoom.reminders import Drop, Wait, verdict, why_late
 from resonance_zoom.store import claims, journal, outbox, people
 from resonance_zoom.store.claims import Claim
@@ -184,13 +186,15 @@ class Delivery:
             return True
         return False
 
-    def attempt(self, claim: Claim, postman: Postman) -> tuple[Outcome, MailUnreachable | None]:
+    def attempt(
+        self, claim: Claim, postman: Postman
+    ) -> Talk[tuple[Outcome, MailUnreachable | None]]:
         """Compose a claimed letter and hand it over: what became of it.
 
         And the error, when it is one of the relay's that would hold up any other letter too.
         """
         try:
-            reply = self._hand_over(claim, postman)
+            reply = yield from self._hand_over(claim, postman)
         except MailInDoubt as error:
             return self._became(claim, outbox.IN_DOUBT, str(error), "answer_lost"), None
         except MailRefused as error:
@@ -205,7 +209,7 @@ class Delivery:
             return self._became(claim, outbox.FAILED, unforeseen(error), "error"), None
         return self._became(claim, outbox.SENT, reply), None
 
-    def _hand_over(self, claim: Claim, postman: Postman) -> str:
+    def _hand_over(self, claim: Claim, postman: Postman) -> Talk[str]:
         letter: Any = claim.letter
         person: Any = claim.registrant
         message = self.composer.compose(
@@ -218,6 +222,13 @@ class Delivery:
             message_id=message_id(self.campaign, claim),
             date=self.now(),
         )
+        if isinstance(postman, SmtpPostman):
+            sender = self.composer.sender
+            talk = postman.sending(sender=sender, recipient=person.email, message=message)
+            return (yield from talk).reply
+        return (yield from Errand(partial(self._simply, postman, person, message)))
+
+    def _simply(self, postman: Postman, person: Any, message: bytes) -> str:
         sender = self.composer.sender
         return postman.send(sender=sender, recipient=person.email, message=message).reply
 

@@ -1,26 +1,29 @@
 """Letters leave over several connections at once, each with one letter in flight.
 
-What became of one letter and the claim of the next are one commit, which all connections share: it
-waits for the disk, and many small ones would cost more than the letters. Who comes first waits for
-the others, for a moment: one that stalls holds nobody up. With one connection nothing runs beside
-anything else.
+One thread carries them all: while one connection waits for its relay, the letters of the others go
+on. What became of one letter and the claim of the next are one commit, which all connections share:
+it waits for the disk, and many small ones would cost more than the letters. Who comes first waits
+for the others, for a moment: one that stalls holds nobody up. With one connection nothing runs
+beside anything else.
 
 While a letter hangs, the other connections look for new ones until it is over. One that has nothing
 to carry is not opened.
 """
 
-import threading
+import math
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from resonance_zoom.delivery import Delivery, Outcome
 from resonance_zoom.errors import MailUnreachable
-from resonance_zoom.mail.postman import Postman
+from resonance_zoom.mail.postman import Postman, getting_ready
+from resonance_zoom.mail.talks import Talk, Wait, Waiting, Wish
 from resonance_zoom.store.claims import Claim
 
 GATHER_SECONDS = 0.005  # for which a connection waits for the others before they commit together
 LOOK_AGAIN_SECONDS = 1.0
+_TURN = Wait(math.inf)  # until the wave has taken it
 
 
 def send_ready(delivery: Delivery, go_on: Callable[[], bool] = lambda: True) -> int:
@@ -40,22 +43,24 @@ def send_ready(delivery: Delivery, go_on: Callable[[], bool] = lambda: True) -> 
     return dealt
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sender:
     """A connection, the letter in flight on it, and what became of the last one.
 
-    `busy`: it will come to a turn of the wave; `waits`: it is there, and wants another letter;
-    `served`: its turn was taken.
+    `busy`: it will come to a turn of the wave, where it is `since`; `wants`: another letter, then;
+    `wish`: what it waits for, None when it has ended.
     """
 
     postman: Postman
     claim: Claim | None = None
     outcome: Outcome | None = None
-    waits: bool = False
-    served: bool = False
+    wish: Wish | None = None
+    since: float = 0.0
+    wants: bool = False
     busy: bool = True
     was_tried: bool = False
-    error: BaseException | None = None
+    trouble: MailUnreachable | None = None
+    error: Exception | None = None
 
 
 class _Wave:
@@ -63,105 +68,98 @@ class _Wave:
         self.delivery = delivery
         self.go_on = go_on
         self.decided = 0
-        self._senders: list[_Sender] = []
-        self._waiting: list[_Sender] = []
-        self._in_turn = False
-        self._change = threading.Condition()  # guards all of this; told when a turn was taken
+        self._senders = [_Sender(postman) for postman in delivery.postmen]
 
     def run(self, ready: int) -> None:
         """Carry letters over every connection, beginning with as many as letters are ready."""
-        senders = self._senders = [_Sender(postman) for postman in self.delivery.postmen]
+        senders = self._senders
         for sender in senders[ready:]:
             sender.busy = False
-        if len(senders) == 1:
-            found = [self._carry(senders[0])]
-        else:
-            with ThreadPoolExecutor(len(senders), thread_name_prefix="sender") as pool:
-                found = [*pool.map(self._carry, senders)]
-        unreachable = [error for error in found if error is not None]
+        talks = {sender: self._carry(sender) for sender in senders}
+        with Waiting(threads=len(senders) if len(senders) > 1 else 0) as waiting:
+            try:
+                self._drive(talks, waiting)
+            finally:
+                for talk in talks.values():
+                    talk.close()
+        for sender in senders:
+            if sender.error is not None:
+                raise sender.error
+        unreachable = [sender.trouble for sender in senders if sender.trouble is not None]
         # A relay may take fewer connections at once than we offer: that is no trouble.
         if unreachable and len(unreachable) == sum(sender.was_tried for sender in senders):
             raise unreachable[0]
 
-    def _carry(self, sender: _Sender) -> MailUnreachable | None:
-        """Carry letters until there are none; what ended it early, if the relay did."""
+    def _drive(self, talks: dict[_Sender, Talk[None]], waiting: Waiting) -> None:
+        """Resume each talk when what it waits for is over, until all have ended."""
+        due: Sequence[_Sender] = self._senders
+        while True:
+            for sender in due:
+                _resume(sender, talks[sender])
+            wishes = {one: one.wish for one in self._senders if one.wish is not None}
+            if not wishes:
+                return
+            here = [sender for sender in self._senders if sender.wish is _TURN]
+            busy = sum(sender.busy for sender in self._senders)
+            until = min((sender.since for sender in here), default=math.inf) + GATHER_SECONDS
+            if here and (len(here) == busy or until <= time.monotonic()):
+                self._take_turn(here)
+                due = here
+            elif busy:
+                due = waiting.for_some(wishes, until)
+            else:
+                due = [*wishes]
+
+    def _carry(self, sender: _Sender) -> Talk[None]:
+        """Carry letters until there are none, or the relay ends it early."""
         try:
             if not sender.busy:
-                self._wait_for_more(sender)
+                yield from self._wait_for_more(sender)
             while sender.busy:
                 sender.was_tried = True
-                sender.postman.ready()  # before the claim: without a relay nothing is begun
-                self._commit(sender, more=True)
+                yield from getting_ready(sender.postman)  # without a relay nothing is begun
+                yield from self._commit(sender, more=True)
                 while sender.claim is not None:
-                    sender.outcome, trouble = self.delivery.attempt(sender.claim, sender.postman)
-                    self._commit(sender, more=trouble is None)
-                    if trouble is not None:
-                        return trouble
-                self._wait_for_more(sender)
+                    attempt = self.delivery.attempt(sender.claim, sender.postman)
+                    sender.outcome, sender.trouble = yield from attempt
+                    yield from self._commit(sender, more=sender.trouble is None)
+                    if sender.trouble is not None:
+                        return
+                yield from self._wait_for_more(sender)
         except MailUnreachable as error:
-            return error
+            sender.trouble = error
         finally:
             if sender.outcome is not None:
                 self.delivery.keep(sender.outcome)
-            self._rest(sender)
-        return None
-
-    def _wait_for_more(self, sender: _Sender) -> None:
-        """Be busy again if letters become ready while another connection is still at work."""
-        self._rest(sender)
-        while self.go_on() and self._others_are_busy() and not self._all_rest():
-            if self.delivery.ready():
-                sender.busy = True
-                return
-
-    def _rest(self, sender: _Sender) -> None:
-        with self._change:
             sender.busy = False
-            self._change.notify_all()
 
-    def _others_are_busy(self) -> bool:
-        return any(one.busy for one in self._senders)
-
-    def _all_rest(self) -> bool:
-        """Wait until no connection is busy, but not for long: whether there is none."""
-        with self._change:
-            return self._change.wait_for(lambda: not self._others_are_busy(), LOOK_AGAIN_SECONDS)
-
-    def _commit(self, sender: _Sender, *, more: bool) -> None:
+    def _commit(self, sender: _Sender, *, more: bool) -> Talk[None]:
         """Write the sender's outcome, claim its next letter; together with whoever else comes."""
-        if group := self._gathered(sender, more=more):
-            self._take_turn(group)
-            with self._change:
-                self._in_turn = False
-                for one in group:
-                    one.served = True
-                self._change.notify_all()
+        sender.claim, sender.wants, sender.since = None, more, time.monotonic()
+        yield _TURN
         if sender.error is not None:
             raise sender.error
 
-    def _gathered(self, sender: _Sender, *, more: bool) -> list[_Sender]:
-        """Those whose turn the sender is to take, itself among them; none if another took it."""
-        with self._change:
-            sender.claim, sender.waits, sender.served = None, more, False
-            self._waiting.append(sender)
-            # Nobody is woken: whoever comes last finds all here, and takes the turn.
-            self._change.wait_for(lambda: sender.served or self._all_are_here(), GATHER_SECONDS)
-            self._change.wait_for(lambda: sender.served or not self._in_turn)
-            if sender.served:
-                return []
-            group, self._waiting, self._in_turn = self._waiting, [], True
-            return group
+    def _wait_for_more(self, sender: _Sender) -> Talk[None]:
+        """Be busy again if letters become ready while another connection is still at work."""
+        sender.busy = False
+        while self.go_on() and self._busy():
+            yield Wait(time.monotonic() + LOOK_AGAIN_SECONDS)
+            if (busy := self._busy()) and self.delivery.ready() > sum(
+                not one.claim for one in busy
+            ):
+                sender.busy = True
+                return
 
-    def _all_are_here(self) -> bool:
-        busy = sum(one.busy for one in self._senders)
-        return not self._in_turn and len(self._waiting) >= busy
+    def _busy(self) -> Sequence[_Sender]:
+        return [sender for sender in self._senders if sender.busy]
 
     def _take_turn(self, group: Sequence[_Sender]) -> None:
         outcomes = [sender.outcome for sender in group if sender.outcome is not None]
-        wanting = [sender for sender in group if sender.waits] if self.go_on() else []
         try:
+            wanting = [sender for sender in group if sender.wants] if self.go_on() else []
             turn = self.delivery.turn(outcomes, wanted=len(wanting))
-        except BaseException as error:  # noqa: BLE001 — each of them raises it
+        except Exception as error:  # noqa: BLE001 — each of them raises it
             for sender in group:
                 sender.error = error
             return
@@ -170,3 +168,13 @@ class _Wave:
             sender.outcome = None
         for sender, claim in zip(wanting, turn.claims, strict=False):
             sender.claim = claim
+
+
+def _resume(sender: _Sender, talk: Talk[None]) -> None:
+    sender.wish = None
+    try:
+        sender.wish = next(talk)
+    except StopIteration:
+        return
+    except Exception as error:  # noqa: BLE001 — the wave raises it when all have ended
+        sender.error = error

@@ -5,6 +5,7 @@ a bare addr-spec is refused, not repaired. https://www.rfc-editor.org/rfc/rfc532
 """
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 
 from resonance_zoom.errors import MailRefused, MailUnreachable
@@ -31,6 +32,7 @@ def plain_address(email: str) -> str:
     return address
 
 
+@lru_cache(maxsize=8)
 def sender_address(email: str) -> str:
     """The same for an address of ours. A bad one holds every letter back, and fails none."""
     try:
@@ -43,6 +45,7 @@ def sender_address(email: str) -> str:
         ) from error
 
 
+@lru_cache(maxsize=256)  # everybody's mail is with a few
 def plain_domain(domain: str) -> str:
     """`xn--…` for a domain with accents. Raises MailRefused for what is no domain."""
     try:

@@ -36,6 +36,7 @@ _STAMP, _UID, _LINK, _WORDS = (
 _OWN = re.compile(
     f"^({'|'.join(map(re.escape, (_STAMP, _UID, _LINK, _WORDS)))})(?:\r\n )?", re.MULTILINE
 )
+_PLAIN = re.compile(r"[^\\;,\r\n]*")
 _ALARM = re.compile("^(?=BEGIN:VALARM\r\n)", re.MULTILINE)
 
 
@@ -74,12 +75,12 @@ def calendar_file(
         alarms=tuple(alarms),
         cancelled=cancelled,
     )
-    words = _folded(f"DESCRIPTION:{vText(join_url).to_ical().decode()}")
+    words = _folded(f"DESCRIPTION:{_escaped(join_url)}")
     own = {
         _STAMP: f"DTSTAMP:{stamp.astimezone(UTC):%Y%m%dT%H%M%SZ}",
-        _UID: _folded(f"UID:{vText(uid).to_ical().decode()}"),
+        _UID: _folded(f"UID:{_escaped(uid)}"),
         _LINK: _folded(f"URL:{join_url}"),
-        _WORDS: f"{words}\r\n " if clean_text(description) else words,
+        _WORDS: f"{words}\r\n " if _says_something(description) else words,
     }
     return "".join([own.get(piece, piece) for piece in shared]).encode("utf-8")
 
@@ -131,6 +132,16 @@ def _shared(
     # An alarm is the same for all, and has a DESCRIPTION too: the title, which may say anything.
     event_lines, *alarm_lines = _ALARM.split(calendar.to_ical().decode("utf-8"), maxsplit=1)
     return (*_OWN.split(event_lines), *alarm_lines)
+
+
+@lru_cache(maxsize=64)
+def _says_something(description: str) -> bool:
+    return bool(clean_text(description))
+
+
+def _escaped(words: str) -> str:
+    """https://www.rfc-editor.org/rfc/rfc5545#section-3.3.11"""
+    return words if _PLAIN.fullmatch(words) else vText(words).to_ical().decode()
 
 
 def _folded(line: str) -> str:

@@ -24,14 +24,13 @@ LONGEST_LINE = 75
 # loses spaces of long French subjects, 3.13 writes what some servers refuse.
 POLICY = Compat32(linesep="\r\n", cte_type="7bit", max_line_length=LONGEST_LINE, mangle_from_=False)
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9 ,.'-]{0,50}")
-_HEADER_NAME = re.compile(rb"(?:\A|\r\n|\r|\n)([^ \t\r\n:][^:\r\n]*)")
 _once = lru_cache(maxsize=256)  # what a whole wave shares, and a few waves beside it
 
 
 def message_id(*key: str, domain: str) -> str:
     """A Message-ID that follows from a letter's key: every attempt at it carries the same."""
     digest = hashlib.sha256("\n".join(key).encode("utf-8", "replace")).hexdigest()[:32]
-    return f"<{digest}@{_domain(domain)}>"
+    return f"<{digest}@{plain_domain(domain)}>"
 
 
 def build_message(
@@ -172,11 +171,7 @@ def _date(date: datetime) -> str:
     return format_datetime(date)
 
 
-@_once
-def _domain(domain: str) -> str:
-    return plain_domain(domain)
-
-
 def _header_names(block: bytes) -> list[str]:
     """The names of the headers as any other program will read them."""
-    return [name.decode("ascii", "replace") for name in _HEADER_NAME.findall(block)]
+    names = [line.partition(b":")[0] for line in block.splitlines() if line[:1] not in b" \t"]
+    return [name.decode("ascii", "replace") for name in names if name]

@@ -6,6 +6,7 @@ from typing import Protocol
 from resonance_zoom.mail.maildir import MaildirPostman
 from resonance_zoom.mail.replies import Accepted
 from resonance_zoom.mail.smtp import SmtpPostman
+from resonance_zoom.mail.talks import Errand, Talk
 
 __all__ = [
     "Accepted",
@@ -13,6 +14,7 @@ __all__ = [
     "Postman",
     "SmtpPostman",
     "check_login",
+    "getting_ready",
     "make_postman",
     "make_postmen",
 ]
@@ -30,6 +32,14 @@ class Postman(Protocol):
 
     def close(self) -> None:
         """Say goodbye."""
+
+
+def getting_ready(postman: Postman) -> Talk[None]:
+    """`postman.ready`, while others go on."""
+    if isinstance(postman, SmtpPostman):
+        yield from postman.getting_ready()
+    else:
+        yield from Errand(postman.ready)
 
 
 def make_postman(smtp_url: str | None, maildir: Path) -> Postman:

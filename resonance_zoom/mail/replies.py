@@ -17,8 +17,9 @@ class Accepted:
 def shown(code: int, reply: bytes | str) -> str:
     """`250 2.0.0 Ok: queued`: printable, one line, at most 500 characters."""
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
-    clean = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join([*([str(code)] if code > 0 else []), *clean.split()])[:LONGEST_REPLY]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join([*([str(code)] if code > 0 else []), *text.split()])[:LONGEST_REPLY]
 
 
 def fault_words(error: Exception) -> str:

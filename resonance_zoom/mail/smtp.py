@@ -16,7 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 from resonance_zoom.errors import MailDeferred, MailInDoubt, MailRefused, MailUnreachable
 from resonance_zoom.mail.addresses import is_this_machine, plain_address, sender_address
+from resonance_zoom.mail.line import Line
 from resonance_zoom.mail.replies import Accepted, fault_words, shown
+from resonance_zoom.mail.talks import Errand, Talk, finish
 
 IDLE_SECONDS = 5.0  # after which a kept connection is asked whether it still lives
 LETTERS_A_CONNECTION = 50  # many relays refuse more in one session
@@ -55,25 +57,33 @@ class SmtpPostman:
         self._patience = patience
         self._tls = tls
         self._monotonic = monotonic
-        self._smtp: smtplib.SMTP | None = None
+        self._line: Line | None = None
+        self._takes_all_at_once = False
         self._used = 0.0
         self._letters = 0
         self._unanswered = 0  # commands whose answers are still to be read
         self.words = ""  # the server's, at the end of the last greeting or login
 
     def ready(self) -> None:
+        """`getting_ready`, to its end."""
+        finish(self.getting_ready())
+
+    def send(self, *, sender: str, recipient: str, message: bytes) -> Accepted:
+        """`sending`, to its end."""
+        return finish(self.sending(sender=sender, recipient=recipient, message=message))
+
+    def close(self) -> None:
+        """Say goodbye, or just hang up."""
+        finish(self._goodbye())
+
+    def getting_ready(self) -> Talk[None]:
         """See that a letter could leave now: connected, secured, logged in and alive.
 
         Raises MailUnreachable, `permanent` when only a person can mend it.
         """
-        if self._letters >= LETTERS_A_CONNECTION:
-            self.close()
-        elif self._smtp is not None and self._monotonic() - self._used > IDLE_SECONDS:
-            self._ask_whether_alive(self._smtp)
-        if self._smtp is None:
-            self._connect()
+        yield from self._open_line()
 
-    def send(self, *, sender: str, recipient: str, message: bytes) -> Accepted:
+    def sending(self, *, sender: str, recipient: str, message: bytes) -> Talk[Accepted]:
         """One MAIL, one RCPT, one DATA; in one go where the relay takes them so (RFC 2920).
 
         Raises MailDeferred (4xx, or a fault before the final dot), MailRefused (5xx for this
@@ -81,46 +91,55 @@ class SmtpPostman:
         other letter too).
         """
         sender, recipient = sender_address(sender), plain_address(recipient)
-        smtp = self._begun(sender, recipient)
-        self._letters += 1
-        self._ask(smtp, "RCPT", f"TO:<{recipient}>", expected=2)
-        self._ask(smtp, "DATA", expected=3)
-        return self._hand_over(smtp, message)
+        try:
+            line = yield from self._begun(sender, recipient)
+            self._letters += 1
+            yield from self._ask(line, f"RCPT TO:<{recipient}>", expected=2)
+            yield from self._ask(line, "DATA", expected=3)
+            return (yield from self._hand_over(line, message))
+        except GeneratorExit:
+            self._hang_up()  # in the middle of a letter; the next one would be taken for its rest
+            raise
 
-    def close(self) -> None:
-        """Say goodbye, or just hang up."""
-        if self._smtp is not None:
+    def _open_line(self) -> Talk[Line]:
+        if self._letters >= LETTERS_A_CONNECTION:
+            yield from self._goodbye()
+        elif self._line is not None and self._monotonic() - self._used > IDLE_SECONDS:
+            yield from self._ask_whether_alive(self._line)
+        if self._line is None:
+            self._line = yield from Errand(self._connected)
+            self._used, self._letters = self._monotonic(), 0
+        return self._line
+
+    def _goodbye(self) -> Talk[None]:
+        if self._line is not None:
             with contextlib.suppress(*_FAULTS):
-                if self._smtp.sock is not None:
-                    self._smtp.sock.settimeout(GOODBYE_SECONDS)
-                self._smtp.quit()
+                yield from self._line.ask("QUIT", GOODBYE_SECONDS)
         self._hang_up()
 
-    def _begun(self, sender: str, recipient: str) -> smtplib.SMTP:
+    def _begun(self, sender: str, recipient: str) -> Talk[Line]:
         """A connection on which MAIL FROM was accepted.
 
         A kept one may have died, or reached the relay's limit, since it was last used: then a new
         one is tried, once.
         """
-        kept = self._smtp is not None
-        self.ready()
+        kept = self._line is not None
+        line = yield from self._open_line()
         try:
-            return self._mail_from(sender, recipient)
+            yield from self._mail_from(line, sender, recipient)
         except (MailDeferred, MailUnreachable):
             if not kept:
                 raise
-        self.close()
-        self.ready()
-        return self._mail_from(sender, recipient)
+            yield from self._goodbye()
+            line = yield from self._open_line()
+            yield from self._mail_from(line, sender, recipient)
+        return line
 
-    def _mail_from(self, sender: str, recipient: str) -> smtplib.SMTP:
-        smtp = self._smtp
-        if smtp is None:
-            raise MailUnreachable("the mail server hung up")
-        at_once = smtp.has_extn("pipelining")  # one round trip in place of three
-        behind = (f"RCPT TO:<{recipient}>", "DATA") if at_once else ()
+    def _mail_from(self, line: Line, sender: str, recipient: str) -> Talk[None]:
+        # one round trip in place of three
+        behind = (f"RCPT TO:<{recipient}>", "DATA") if self._takes_all_at_once else ()
         try:
-            self._ask(smtp, "MAIL", f"FROM:<{sender}>", expected=2, behind=behind)
+            yield from self._ask(line, f"MAIL FROM:<{sender}>", expected=2, behind=behind)
         except MailRefused as error:
             # MAIL FROM knows nothing of the recipient: any other letter would be refused as well,
             # and giving them all up because of one wrong setting would lose a whole campaign.
@@ -130,31 +149,22 @@ class SmtpPostman:
                 remedy="MAIL_FROM must be an address that this mail server lets us use.",
                 permanent=True,
             ) from error
-        return smtp
 
     def _ask(
-        self,
-        smtp: smtplib.SMTP,
-        verb: str,
-        words: str = "",
-        *,
-        expected: int,
-        behind: Sequence[str] = (),
-    ) -> None:
+        self, line: Line, words: str, *, expected: int, behind: Sequence[str] = ()
+    ) -> Talk[None]:
         """One command before the letter itself; its answer must begin with the digit `expected`.
 
         Those `behind` it leave with it, and are asked next: then only their answers are read.
         """
+        verb = words[:4]
         try:
-            if behind:
-                smtp.send("".join(f"{line}\r\n" for line in (f"{verb} {words}", *behind)))
-                self._unanswered = len(behind)
-                code, reply = smtp.getreply()
-            elif self._unanswered:
+            if self._unanswered:
                 self._unanswered -= 1
-                code, reply = smtp.getreply()
+                code, reply = yield from line.answer(self._timeout)
             else:
-                code, reply = smtp.docmd(verb, words)
+                self._unanswered = len(behind)
+                code, reply = yield from line.ask("\r\n".join((words, *behind)), self._timeout)
         except _FAULTS as error:
             self._hang_up()
             raise MailDeferred(f"{verb}: the connection broke: {fault_words(error)}") from error
@@ -165,7 +175,7 @@ class SmtpPostman:
         if code == 421 or code // 100 not in {4, 5}:
             self._hang_up()  # it is closing, or we no longer understand each other
         else:
-            self._forget(smtp)
+            yield from self._forget(line)
         if code in LOGIN_REFUSED:
             # This becomes the relay's trouble, told in places where nobody looks for a person.
             said = re.sub(r"[^\s<>\"]+@[^\s<>\"]+", "…", said)
@@ -176,24 +186,17 @@ class SmtpPostman:
             raise MailRefused(said, code=code)
         raise MailDeferred(said, code=max(code, 0))
 
-    def _hand_over(self, smtp: smtplib.SMTP, message: bytes) -> Accepted:
+    def _hand_over(self, line: Line, message: bytes) -> Talk[Accepted]:
         """The letter, the final dot, and the server's answer to it."""
-        rest = memoryview(stuffed(message) + b".\r\n")
         try:
-            if smtp.sock is None:
-                raise ConnectionError("the mail server hung up")
-            while rest:
-                rest = rest[smtp.sock.send(rest) :]
+            yield from line.tell(stuffed(message) + b".\r\n", self._timeout)
         except _FAULTS as error:
             # What did not leave holds at least the end of the line with the final dot, and without
             # it a letter is nothing to the server.
             self._hang_up()
             raise MailDeferred(f"the connection broke: {fault_words(error)}") from error
         try:
-            smtp.sock.settimeout(self._patience)
-            code, reply = smtp.getreply()
-            if smtp.sock is not None:
-                smtp.sock.settimeout(self._timeout)
+            code, reply = yield from line.answer(self._patience)
         except _FAULTS as error:
             self._hang_up()
             raise MailInDoubt(
@@ -213,31 +216,36 @@ class SmtpPostman:
             raise MailDeferred(said, code=code)
         raise MailInDoubt(f"the letter was sent, the answer makes no sense: {said}")
 
-    def _ask_whether_alive(self, smtp: smtplib.SMTP) -> None:
+    def _ask_whether_alive(self, line: Line) -> Talk[None]:
         with contextlib.suppress(*_FAULTS):
-            if smtp.noop()[0] == 250:
+            code, _ = yield from line.ask("NOOP", self._timeout)
+            if code == 250:
                 self._used = self._monotonic()
                 return
         self._hang_up()
 
-    def _forget(self, smtp: smtplib.SMTP) -> None:
+    def _forget(self, line: Line) -> Talk[None]:
         """RSET, so that nothing of this letter meets the next one.
 
         Whoever waits for a letter all the same, though nobody is to get it, is hung up on.
         """
         with contextlib.suppress(*_FAULTS):
-            rest = [smtp.getreply()[0] for _ in range(self._unanswered)]
-            self._unanswered = 0
-            if all(code // 100 in {4, 5} for code in rest[-1:]) and smtp.rset()[0] == 250:
-                return
+            code = 500
+            while self._unanswered:
+                self._unanswered -= 1
+                code, _ = yield from line.answer(self._timeout)
+            if code // 100 in {4, 5}:
+                code, _ = yield from line.ask("RSET", self._timeout)
+                if code == 250:
+                    return
         self._hang_up()
 
     def _hang_up(self) -> None:
-        smtp, self._smtp, self._letters, self._unanswered = self._smtp, None, 0, 0
-        if smtp is not None:
-            smtp.close()
+        line, self._line, self._letters, self._unanswered = self._line, None, 0, 0
+        if line is not None:
+            line.close()
 
-    def _connect(self) -> None:
+    def _connected(self) -> Line:
         where = f"{self._host}:{self._port}"
         smtp = self._greeted(where)
         try:
@@ -246,7 +254,8 @@ class SmtpPostman:
         except BaseException:
             smtp.close()
             raise
-        self._smtp, self._used, self._letters = smtp, self._monotonic(), 0
+        self._takes_all_at_once = smtp.has_extn("pipelining")
+        return _taken_over(smtp)
 
     def _greeted(self, where: str) -> smtplib.SMTP:
         try:
@@ -338,6 +347,18 @@ def stuffed(message: bytes) -> bytes:
     if lines.startswith(b".") or _DOTTED.search(lines):
         lines = re.sub(rb"(?m)^\.", b"..", lines)
     return lines if lines.endswith(b"\r\n") else lines + b"\r\n"
+
+
+def _taken_over(smtp: smtplib.SMTP) -> Line:
+    """The connection alone, with what the server may have said unasked."""
+    sock, file = smtp.sock, smtp.file
+    if sock is None or file is None:
+        raise MailUnreachable("the mail server hung up")
+    smtp.sock = smtp.file = None
+    sock.settimeout(0)
+    with file, contextlib.suppress(OSError):
+        return Line(sock, file.peek())
+    return Line(sock)
 
 
 def _unreachable(what: str, error: Exception) -> MailUnreachable:

@@ -313,14 +313,14 @@ def test_a_server_that_hangs_up_in_the_middle_of_a_letter_has_not_accepted_it(
         whole = peer._take_letter
         peer._take_letter = lambda line: line.recv(1)  # type: ignore[assignment, method-assign]
         postman = speak_to(service, peer)
-        plain = postman.send
-        postman.send = lambda **named: plain(  # type: ignore[method-assign]
+        plain = postman.sending
+        postman.sending = lambda **named: plain(  # type: ignore[method-assign]
             **{**named, "message": named["message"] + (b"x" * 998 + b"\r\n") * 16_000}
         )
         run(service)
         assert states(service) == [("confirmation", "queued")]
         peer._take_letter = whole  # type: ignore[method-assign]
-        postman.send = plain  # type: ignore[method-assign]
+        postman.sending = plain  # type: ignore[method-assign]
         deliver(service, clock)
     assert states(service) == [("confirmation", "sent")]
     assert len(peer.letters) == 1

@@ -4,7 +4,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,14 +22,19 @@ GO = "354 go on"
 SELF_SIGNED = Path(__file__).parent / "self_signed.pem"  # for mail.example.org, nobody's secret
 
 
+Deed = Callable[[], object]
+Step = str | Deed | tuple[str | Deed, ...]
+
+
 class Peer:
     """Each script is one connection: the first line greets, each other answers one command.
 
     After an answer that begins with 354 the letter is read up to its final dot. A step may hold
-    several words or lines: ("220 go", TLS). What was heard is kept in `heard`, letters in `letters`.
+    several words or lines: ("220 go", TLS), and deeds, which are done and may wait for something.
+    What was heard is kept in `heard`, letters in `letters`.
     """
 
-    def __init__(self, *scripts: Sequence[str | tuple[str, ...]]) -> None:
+    def __init__(self, *scripts: Sequence[Step]) -> None:
         self._scripts = scripts
         self._listener = socket.create_server(("127.0.0.1", 0))
         # small, so that a long letter is still on its way when the server hangs up
@@ -67,7 +72,7 @@ class Peer:
             except OSError:
                 continue  # the client hung up first; what it said is in `heard`
 
-    def _converse(self, connection: socket.socket, script: Sequence[str | tuple[str, ...]]) -> None:
+    def _converse(self, connection: socket.socket, script: Sequence[Step]) -> None:
         connection.settimeout(5)
         try:
             heard_enough = True  # the greeting answers nothing
@@ -75,7 +80,10 @@ class Peer:
                 if not heard_enough and not self._hear(connection):
                     return
                 heard_enough = False
-                for words in (step,) if isinstance(step, str) else step:
+                for words in step if isinstance(step, tuple) else (step,):
+                    if callable(words):
+                        words()
+                        continue
                     if words == CLOSE:
                         return
                     if words == RESET:
