@@ -76,6 +76,7 @@ def test_while_one_connection_waits_for_its_relay_the_letters_of_the_others_arri
     _, *three = all_four = peers([*MANY[:at], (until_the_others_left, MANY[at]), *MANY[at + 1 :]])
     wave.send_ready(service.delivery)
     assert waited == [at]
+    assert service.postmen[0]._line is not None  # nor was it given up
     assert sorted(carried(all_four)) == everybody()
     assert states(service) == {"sent": PEOPLE}
 
