@@ -6,7 +6,9 @@ and what they share, are `wave`'s.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -84,6 +86,8 @@ class Delivery:
         self.now = now
         self._unwritten: list[Outcome] = []
         self._unbegun: list[Turn] = []  # of transactions that failed, or may have
+        self._beside: Executor | None = None
+        self._early: dict[int, Future[bytes]] = {}  # letters of the last turn, not yet handed over
 
     def settle(self) -> None:
         """Write what became of letters while the database was busy.
@@ -128,6 +132,16 @@ class Delivery:
         """An outcome that could not be written: it will be by the next `settle`."""
         self._unwritten.append(outcome)
 
+    @contextmanager
+    def composing_beside(self) -> Iterator[None]:
+        """Until it ends, letters are composed on a thread, while their claim waits for the disk."""
+        with ThreadPoolExecutor(1, "composer") as self._beside:
+            try:
+                yield
+            finally:
+                self._beside = None
+                self._early.clear()
+
     def ready(self) -> int:
         """How many letters could leave now; no more are counted than there are connections."""
         with self.store.read() as connection:
@@ -142,6 +156,11 @@ class Delivery:
                 self._write(connection, outcomes, known.get(ERASURES, 0))
                 if wanted:
                     turn = self._claim(connection, wanted, known)
+                if (beside := self._beside) is not None:
+                    self._early = {
+                        letter_id(claim): beside.submit(self._compose, claim)
+                        for claim in turn.claims
+                    }
         except ResonanceError:
             self._unbegun.append(turn)
             raise
@@ -209,12 +228,11 @@ class Delivery:
             return self._became(claim, outbox.FAILED, unforeseen(error), "error"), None
         return self._became(claim, outbox.SENT, reply), None
 
-    def _hand_over(self, claim: Claim, postman: Postman) -> Talk[str]:
+    def _compose(self, claim: Claim) -> bytes:
         letter: Any = claim.letter
-        person: Any = claim.registrant
-        message = self.composer.compose(
+        return self.composer.compose(
             kind=letter.kind,
-            person=person,
+            person=claim.registrant,
             meeting=claim.meeting,
             others=claim.others,
             told_start=claim.told_start,
@@ -222,6 +240,11 @@ class Delivery:
             message_id=message_id(self.campaign, claim),
             date=self.now(),
         )
+
+    def _hand_over(self, claim: Claim, postman: Postman) -> Talk[str]:
+        person: Any = claim.registrant
+        early = self._early.pop(letter_id(claim), None)
+        message = self._compose(claim) if early is None else early.result()
         if isinstance(postman, SmtpPostman):
             sender = self.composer.sender
             talk = postman.sending(sender=sender, recipient=person.email, message=message)

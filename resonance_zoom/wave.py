@@ -2,9 +2,9 @@
 
 One thread carries them all: while one connection waits for its relay, the letters of the others go
 on. What became of one letter and the claim of the next are one commit, which all connections share:
-it waits for the disk, and many small ones would cost more than the letters. Who comes first waits
-for the others, for a moment: one that stalls holds nobody up. With one connection nothing runs
-beside anything else.
+it waits for the disk, and many small ones would cost more than the letters; meanwhile the letters
+that it claims are composed. Who comes first waits for the others, for a moment: one that stalls
+holds nobody up. With one connection nothing runs beside anything else.
 
 While a letter hangs, the other connections look for new ones until it is over. One that has nothing
 to carry is not opened.
@@ -13,6 +13,7 @@ to carry is not opened.
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from resonance_zoom.delivery import Delivery, Outcome
@@ -76,7 +77,11 @@ class _Wave:
         for sender in senders[ready:]:
             sender.busy = False
         talks = {sender: self._carry(sender) for sender in senders}
-        with Waiting(threads=len(senders) if len(senders) > 1 else 0) as waiting:
+        several = len(senders) > 1
+        with (
+            self.delivery.composing_beside() if several else nullcontext(),
+            Waiting(threads=len(senders) if several else 0) as waiting,
+        ):
             try:
                 self._drive(talks, waiting)
             finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 import jobs
 from jobs.clock import run_job
@@ -25,6 +25,7 @@ from tests.conftest import Clock
 from tests.faults.besieged import wait_for
 from tests.mail.peer import CLOSE, EHLO, GO, GREETING, OK, SELF_SIGNED, SILENCE, TLS, Peer, Step
 from tests.test_wave import PEOPLE, Line, Relay, everybody, relay, states
+from tests.test_wave_in_trouble import letter_of
 
 __all__ = ["relay"]  # a fixture: forty letters are owed
 
@@ -75,6 +76,7 @@ def test_while_one_connection_waits_for_its_relay_the_letters_of_the_others_arri
     _, *three = all_four = peers([*MANY[:at], (until_the_others_left, MANY[at]), *MANY[at + 1 :]])
     wave.send_ready(service.delivery)
     assert waited == [at]
+    assert service.postmen[0]._line is not None  # nor was it given up
     assert sorted(carried(all_four)) == everybody()
     assert states(service) == {"sent": PEOPLE}
 
@@ -175,7 +177,9 @@ def test_over_tls_too_several_connections_carry_letters_beside_each_other(
     assert words["250 queued as 4F2"] == went["sent"]
 
 
-def test_with_one_connection_nothing_runs_on_another_thread(service: Service, relay: Relay) -> None:
+def test_with_one_connection_nothing_runs_on_another_thread(
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where: list[threading.Thread] = []
 
     class Here(Line):
@@ -186,9 +190,57 @@ def test_with_one_connection_nothing_runs_on_another_thread(service: Service, re
             where.append(threading.current_thread())
             return super().send(**named)
 
+    def compose(**named: Any) -> bytes:
+        where.append(threading.current_thread())
+        return real(**named)
+
+    real = service.composer.compose
+    monkeypatch.setattr(service.composer, "compose", compose)
     service.delivery.postmen = [Here(relay)]
     wave.send_ready(service.delivery)
-    assert where == [threading.current_thread()] * (1 + PEOPLE)
+    assert where == [threading.current_thread()] * (1 + 2 * PEOPLE)
+
+
+def test_letters_are_composed_while_their_claim_is_committed_and_leave_after_it(
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, compose = service.store.write, service.composer.compose
+    composed: list[bytes] = []
+    before_the_commit: list[tuple[bool, int]] = []
+
+    @contextlib.contextmanager
+    def waits_for_the_disk() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+            wait_for(lambda: composed)
+            before_the_commit.append((len(composed) > len(relay.accepted), len(relay.accepted)))
+
+    def composes(**named: Any) -> bytes:
+        composed.append(compose(**named))
+        return composed[-1]
+
+    monkeypatch.setattr(service.store, "write", waits_for_the_disk)
+    monkeypatch.setattr(service.composer, "compose", composes)
+    wave.send_ready(service.delivery)
+    assert before_the_commit[0] == (True, 0)
+    assert len(composed) == PEOPLE
+    assert sorted(relay.accepted) == everybody()
+
+
+def test_a_letter_that_cannot_be_composed_beside_the_others_fails_alone(
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = service.composer.compose
+
+    def compose(*, person: Any, **named: Any) -> bytes:
+        if person.email == "p7@example.org":
+            raise KeyError("not to be composed")
+        return real(person=person, **named)
+
+    monkeypatch.setattr(service.composer, "compose", compose)
+    wave.send_ready(service.delivery)
+    assert states(service) == {"sent": PEOPLE - 1, "failed": 1}
+    assert letter_of(service, "p7").reason == "error"
 
 
 def test_for_one_who_comes_while_a_letter_hangs_one_more_connection_is_opened(
@@ -234,9 +286,10 @@ def test_what_became_of_letters_is_kept_when_the_process_is_told_to_end(
             raise KeyboardInterrupt
         return True
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         wave.send_ready(delivery, interrupted)
     assert len(relay.accepted) == 4
     assert states(service)["sending"] == 4
     delivery.settle()
     assert states(service) == {"sent": 4, "queued": PEOPLE - 4}
+    assert caught.tb is not None  # it still holds whatever the wave had in hand

@@ -13,7 +13,7 @@ from resonance_zoom.errors import MailDeferred
 from resonance_zoom.mail.line import AT_ONCE, Line
 from resonance_zoom.mail.postman import SmtpPostman
 from resonance_zoom.mail.talks import READABLE, WRITABLE, Errand, Talk, Wait, Waiting, finish
-from tests.mail.peer import CLOSE, EHLO, GO, GREETING, OK, SILENCE, Peer
+from tests.mail.peer import CLOSE, EHLO, GO, GREETING, OK, Peer
 
 LETTER: dict[str, Any] = {
     "sender": "letters@example.org",
@@ -187,9 +187,8 @@ def test_while_an_errand_is_under_way_nobody_else_waits_for_it(far: Far) -> None
 
 
 def test_a_letter_that_is_broken_off_is_not_taken_for_the_beginning_of_the_next() -> None:
-    with Peer(
-        [GREETING, EHLO, SILENCE], [GREETING, EHLO, OK, OK, GO, "250 queued", "221 bye"]
-    ) as peer:
+    letter = [OK, OK, GO, "250 queued", "221 bye"]
+    with Peer([GREETING, EHLO, (), *letter], [GREETING, EHLO, *letter]) as peer:
         postman = SmtpPostman(peer.url, timeout=5)
         postman.ready()
         broken_off = postman.sending(**LETTER)
