@@ -49,7 +49,7 @@ INCIDENTS = (
         (
             Patch(
                 "resonance_zoom/store/people.py",
-                '    return set(connection.scalars(_KEYS, {"keys": [*keys]}))',
+                '    return {row.key for row in find(connection, _KEYS, {"keys": [*keys]})}',
                 '    seen = connection.engine.__dict__.setdefault("seen", set())\n'
                 "    found = seen & {*keys}\n"
                 "    seen.update(keys)\n"
@@ -104,8 +104,8 @@ INCIDENTS = (
         "I15",
         "what comes last is believed, whatever its stamp",
         "resonance_zoom/registrations.py",
-        "    for event in sorted(set(events), key=_order):",
-        "    for event in dict.fromkeys(events):",
+        "    for event in sorted(set(told), key=_order):",
+        "    for event in dict.fromkeys(told):",
     ),
     one(
         "partial_page_cancels",

@@ -146,19 +146,20 @@ def test_a_letter_accepted_when_the_disk_is_full_is_noted_later_and_is_the_last_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert [zoom_calls.register() for _ in range(3)] == [200] * 3
-    send = service.postmen[0].send
+    postman: Any = service.postmen[0]
+    sending = postman.sending
 
     def fills_the_disk(**letter: Any) -> Any:
-        accepted = send(**letter)
+        accepted = yield from sending(**letter)
         disk.fill(service)
         while zoom_calls.register(LONG) == 200:
             pass
         return accepted
 
-    monkeypatch.setattr(service.postmen[0], "send", fills_the_disk)
+    monkeypatch.setattr(postman, "sending", fills_the_disk)
     assert "full" in run(service, "deliver_letters")
     assert len(mail_server.kept) == 1
-    monkeypatch.setattr(service.postmen[0], "send", send)
+    monkeypatch.setattr(postman, "sending", sending)
     assert "full" in run(service, "deliver_letters")
     assert len(mail_server.kept) == 1
     disk.leave(service, 200)
