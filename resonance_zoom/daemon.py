@@ -167,7 +167,6 @@ def _bound(service: Service) -> WebServer:
         make_app(service),
         host=settings.host,
         port=settings.port,
-        proxies=settings.trusted_proxies,
     )
 
 

@@ -5,6 +5,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from resonance_zoom.service import Service
 from resonance_zoom.web import health, pages, personal, public, staff, webhooks
@@ -53,6 +54,8 @@ def make_app(service: Service) -> App:
     app = App(
         routes=[*ROUTES, Route(pages.stylesheet_path(), public.stylesheet)],
         middleware=[
+            # Whose word about the real sender of a request is taken.
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=[*settings.trusted_proxies]),
             Middleware(SecurityHeaders, https=https),
             Middleware(OwnName, public_url=settings.public_url, host=settings.host),
         ],

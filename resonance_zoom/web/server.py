@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -20,7 +20,6 @@ DRAIN_SECONDS = 10
 # How long another thread may go on computing (a wave of letters) while a request waits to be read.
 # Python's own 5 ms would be paid several times a request.
 TURN_SECONDS = 0.0005
-LOOPBACK = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,7 @@ class Limits:
 
 
 class WebServer:
-    """uvicorn in a thread. The main thread keeps the signals: `uvicorn.run` would take them.
-
-    `proxies`: addresses and networks whose word about the real sender of a request is taken.
-    """
+    """uvicorn in a thread. The main thread keeps the signals: `uvicorn.run` would take them."""
 
     def __init__(
         self,
@@ -51,7 +47,6 @@ class WebServer:
         host: str,
         port: int,
         limits: Limits | None = None,
-        proxies: Sequence[str] = LOOPBACK,
     ) -> None:
         self.host = host
         self._socket = _listen(host, port)
@@ -65,7 +60,7 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            forwarded_allow_ips=[*proxies],  # else uvicorn reads the environment
+            proxy_headers=False,  # the application knows whom to believe
             timeout_keep_alive=limits.idle,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
@@ -154,11 +149,15 @@ class _Connection(HttpToolsProtocol):
             self._begin("head")
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._head += len(url)
+        if self._head > self._limits.head_bytes:
+            raise ValueError("a head that is too long")
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        self._head += len(name) + len(value)
+        if self._head > self._limits.head_bytes:
+            raise ValueError("a head that is too long")  # the parser's caller answers 400
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -208,11 +207,6 @@ class _Connection(HttpToolsProtocol):
         head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
         self.transport.write(f"{head}{''.join(lines)}\r\n{msg}".encode("ascii"))
         self.transport.close()
-
-    def _count(self, length: int) -> None:
-        self._head += length
-        if self._head > self._limits.head_bytes:
-            raise ValueError("a head that is too long")  # the parser's caller answers 400
 
     def _begin(self, part: str) -> None:
         self._reading = part
