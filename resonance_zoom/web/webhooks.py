@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import structlog
@@ -58,7 +59,8 @@ def make_reception(service: Service) -> Reception:
 
 
 def _keep_and_wake(service: Service, calls: Sequence[Call]) -> Sequence[None]:
-    for job in {job for jobs in keep(service, calls) for job in jobs}:
+    # Each once, in their order: meetings before their registrants.
+    for job in dict.fromkeys(chain.from_iterable(keep(service, calls))):
         service.wake(job)
     return [None] * len(calls)
 

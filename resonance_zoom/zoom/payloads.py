@@ -136,8 +136,7 @@ class User:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(NamedTuple):
     """A verified webhook. `event_ts`: milliseconds since 1970; `meeting_id` None if it has none."""
 
     event: str

@@ -8,9 +8,9 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any, NamedTuple, NoReturn
 
 from resonance_zoom.errors import BadNotification
 from resonance_zoom.zoom.payloads import Challenge, Notification, Registrant
@@ -39,8 +39,7 @@ _STATUS = {
 _STATUSES = {"approved", "pending", "denied", "cancelled"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """The signature holds. `secret_index`: which secret matched; `stale`: over 300 s off."""
 
     secret_index: int
@@ -100,14 +99,14 @@ def event_key(notification: Notification) -> str:
 
     Without a registrant's id the address says whom it is about: else two would be one event.
     """
-    registrant = notification.registrant
+    registrant, meeting = notification.registrant, notification.meeting_id
     parts = (
-        notification.event,
-        notification.meeting_id,
-        (registrant.id or registrant.email.lower()) if registrant else None,
-        notification.event_ts,
+        _quoted(notification.event),
+        "null" if meeting is None else f"{meeting:d}",
+        _quoted(registrant.id or registrant.email.lower()) if registrant else "null",
+        f"{notification.event_ts:d}",
     )
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(f"[{', '.join(parts)}]".encode()).hexdigest()  # JSON, as json has it
 
 
 def parse(body: bytes) -> Notification | Challenge:
@@ -242,6 +241,10 @@ def _number(written: str) -> str:
     return written
 
 
+def _integer(written: str) -> int:
+    return int(written if len(written) <= MAX_DIGITS else _number(written))
+
+
 def _constant(name: str) -> NoReturn:
     _refuse(f"{name} is not JSON")
 
@@ -259,7 +262,7 @@ def _refuse(reason: str) -> NoReturn:
 
 _DECODER = json.JSONDecoder(
     parse_constant=_constant,
-    parse_int=lambda digits: int(_number(digits)),
+    parse_int=_integer,
     parse_float=lambda digits: float(_number(digits)),
     object_pairs_hook=_object,
 )

@@ -569,6 +569,11 @@ def key_of(body: bytes) -> str:
 def test_the_key_of_an_event_is_the_same_for_every_delivery_and_version() -> None:
     """Stored in databases: it must never change."""
     assert key_of(event()) == ("d3c50cfb6725dc971afab26e72fb2282e896b3bdfbc81652ad310ba77ead63d2")
+    nobody = Notification("meeting.updated", 0, None, None)
+    assert event_key(nobody) == "6000cca0055a773503b88d1a1903639964f8874a9e2cd0d65548ef808518a10e"
+    who = Registrant("", 'É"X@example.org', "", "", "approved", None)
+    quoted = Notification("meeting.registration_created", 5, 1, who)
+    assert event_key(quoted) == "dbc02435aa288ccf6d9df70b35d01199055ea2b06b2706ba4237927054ae299b"
 
 
 def test_a_delivery_with_other_details_is_the_same_event() -> None:
