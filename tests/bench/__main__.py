@@ -15,7 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import daemons, growth, letters, rehearsals, sweeps, webhooks
+from tests.bench import (
+    acknowledgements,
+    daemons,
+    growth,
+    letters,
+    rehearsals,
+    sweeps,
+    webhooks,
+)
 from tests.bench.report import Report
 from tests.bench.sizes import QUICK, Sizes
 
@@ -23,6 +31,7 @@ KEPT = Path("var/bench")  # on a disk: a memory would commit for nothing
 RESULT = Path("var/bench.json")
 PARTS: dict[str, Callable[[Report, Path, Sizes], None]] = {
     "webhooks": webhooks.measure,
+    "acknowledgements": acknowledgements.measure,
     "letters": letters.measure,
     "sweep": sweeps.measure,
     "rehearsal": rehearsals.measure,

@@ -21,6 +21,7 @@ class Sizes:
     heavy_seconds: int = 110  # no longer, whatever has left by then
     idle_seconds: int = 30
     starts: int = 5
+    acknowledged: int = 300  # notifications under each fault
     rehearsed: tuple[int, ...] = (200, 5_000)
     patience: int = 130  # seconds for a rehearsal
 
@@ -39,6 +40,7 @@ QUICK = Sizes(
     heavy_seconds=20,
     idle_seconds=10,
     starts=2,
+    acknowledged=100,
     rehearsed=(200,),
 )
 TINY = replace(
@@ -54,5 +56,6 @@ TINY = replace(
     heavy_seconds=5,
     idle_seconds=1,
     starts=1,
+    acknowledged=5,
     rehearsed=(3,),
 )

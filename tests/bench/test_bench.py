@@ -16,7 +16,7 @@ from resonance_zoom.web.app import make_app
 from resonance_zoom.zoom import protocol
 from resonance_zoom.zoom.payloads import Notification
 from tests.bench import __main__ as bench
-from tests.bench import growth, letters, load, sweeps, webhooks
+from tests.bench import acknowledgements, growth, letters, load, sweeps, webhooks
 from tests.bench.load import Load
 from tests.bench.references import bare, tutorial_is_here
 from tests.bench.report import Report, Target
@@ -220,6 +220,23 @@ def test_every_page_of_both_sizes_is_looked_at(
     assert report.lines[-1].name == "statements that read a whole table"
     kept = sorted(path.name.split("-")[1] for path in tmp_path.glob("growth-*"))
     assert kept == ["40", "80"]
+
+
+def test_the_worst_acknowledgement_is_told_of_every_fault(report: Report, tmp_path: Path) -> None:
+    acknowledgements.measure(report, tmp_path, TINY)
+
+    assert [line.name for line in report.lines] == [
+        "worst, nothing wrong",
+        "worst, the mail server hangs, thousands of letters wait",
+        "worst, Zoom's API is down",
+        "worst, another process holds the database for 2 s",
+        "worst, one backup after the other",
+        "worst, one sweep after the other",
+        "worst, 200 silent and 200 slow connections",
+    ]
+    assert [line.says for line in report.lines] == [""] * 7  # each was answered 200
+    held = report.lines[3].median
+    assert held == max(line.median for line in report.lines) > 1_000
 
 
 def test_what_is_missing_is_told(
