@@ -30,7 +30,7 @@ from resonance_zoom.comparison import (
 )
 from resonance_zoom.errors import ZoomError, ZoomUnreachable
 from resonance_zoom.store import journal
-from resonance_zoom.store.bulk import find
+from resonance_zoom.store.direct import find
 from resonance_zoom.store.engine import Store
 from resonance_zoom.store.tables import meetings
 from resonance_zoom.zoom.payloads import Meeting, MeetingSummary

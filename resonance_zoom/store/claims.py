@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, bindparam, func, select, update
 
-from resonance_zoom.store.bulk import find, update_many
+from resonance_zoom.store.direct import find, update_many
 from resonance_zoom.store.outbox import IN_DOUBT, MANY_TODAY, QUEUED, SENDING, SENT
 from resonance_zoom.store.tables import UtcDateTime, letters, meetings, registrants
 

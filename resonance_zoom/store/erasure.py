@@ -18,7 +18,7 @@ from sqlalchemy import Connection, String, cast, delete, literal, or_, select, u
 
 from resonance_zoom.store import chain, outbox
 from resonance_zoom.store import journal as kept
-from resonance_zoom.store.bulk import find
+from resonance_zoom.store.direct import find
 from resonance_zoom.store.tables import events, journal, letters, registrants, tombstones
 from resonance_zoom.store.upsert import insert
 

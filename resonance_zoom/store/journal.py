@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
 
 from resonance_zoom.store import chain, upsert
-from resonance_zoom.store.bulk import find, insert_many
+from resonance_zoom.store.direct import find, insert_many
 from resonance_zoom.store.tables import UtcDateTime, journal, meta, runs
 
 DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"

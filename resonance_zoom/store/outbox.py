@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from resonance_zoom.store.bulk import insert_many
+from resonance_zoom.store.direct import insert_many
 from resonance_zoom.store.tables import UtcDateTime, events, letters, meta, registrants
 from resonance_zoom.store.upsert import Insert, insert
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
-from resonance_zoom.store.bulk import find, insert_many
+from resonance_zoom.store.direct import find, insert_many
 from resonance_zoom.store.tables import events, registrants
 
 A_PAGE = 500  # so many values at most in one statement

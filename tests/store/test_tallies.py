@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from resonance_zoom.service import Service
 from resonance_zoom.store import erasure, outbox, tallies
-from resonance_zoom.store.bulk import insert_many
+from resonance_zoom.store.direct import insert_many
 from resonance_zoom.store.tables import letters, registrants
 
 BEGAN = datetime(2021, 1, 11, 9, 50, tzinfo=UTC)

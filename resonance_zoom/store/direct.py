@@ -1,4 +1,4 @@
-"""Reads and writes of the hot paths, at a fraction of what SQLAlchemy's own way costs."""
+"""Statements of the hot paths, straight to SQLite's driver: a fraction of SQLAlchemy's own cost."""
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Mapping, Sequence
