@@ -11,7 +11,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -30,9 +29,9 @@ from resonance_zoom.errors import (
 )
 from resonance_zoom.mail.bounces import unaddressed
 from resonance_zoom.mail.message import message_id as derived_message_id
-from resonance_zoom.mail.postman import Postman, SmtpPostman
+from resonance_zoom.mail.postman import Postman, sending
 from resonance_zoom.mail.replies import shown
-from resonance_zoom.mail.talks import Errand, Talk
+from resonance_zoom.mail.talks import Talk
 from resonance_zoom.reminders import Drop, Wait, verdict, why_late
 from resonance_zoom.store import claims, journal, outbox, people
 from resonance_zoom.store.claims import Claim
@@ -245,15 +244,9 @@ class Delivery:
         person: Any = claim.registrant
         early = self._early.pop(letter_id(claim), None)
         message = self._compose(claim) if early is None else early.result()
-        if isinstance(postman, SmtpPostman):
-            sender = self.composer.sender
-            talk = postman.sending(sender=sender, recipient=person.email, message=message)
-            return (yield from talk).reply
-        return (yield from Errand(partial(self._simply, postman, person, message)))
-
-    def _simply(self, postman: Postman, person: Any, message: bytes) -> str:
         sender = self.composer.sender
-        return postman.send(sender=sender, recipient=person.email, message=message).reply
+        talk = sending(postman, sender=sender, recipient=person.email, message=message)
+        return (yield from talk).reply
 
     def _became(
         self,

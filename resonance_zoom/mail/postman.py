@@ -1,5 +1,6 @@
 """Who carries the letters: the mail server of SMTP_URL, or a folder on this machine without one."""
 
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ __all__ = [
     "getting_ready",
     "make_postman",
     "make_postmen",
+    "sending",
 ]
 
 
@@ -40,6 +42,15 @@ def getting_ready(postman: Postman) -> Talk[None]:
         yield from postman.getting_ready()
     else:
         yield from Errand(postman.ready)
+
+
+def sending(postman: Postman, *, sender: str, recipient: str, message: bytes) -> Talk[Accepted]:
+    """`postman.send`, while others go on."""
+    if isinstance(postman, SmtpPostman):
+        talk = postman.sending(sender=sender, recipient=recipient, message=message)
+        return (yield from talk)
+    letter = partial(postman.send, sender=sender, recipient=recipient, message=message)
+    return (yield from Errand(letter))
 
 
 def make_postman(smtp_url: str | None, maildir: Path) -> Postman:

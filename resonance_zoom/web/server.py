@@ -149,15 +149,11 @@ class _Connection(HttpToolsProtocol):
             self._begin("head")
 
     def on_url(self, url: bytes) -> None:
-        self._head += len(url)
-        if self._head > self._limits.head_bytes:
-            raise ValueError("a head that is too long")
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head += len(name) + len(value)
-        if self._head > self._limits.head_bytes:
-            raise ValueError("a head that is too long")  # the parser's caller answers 400
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -207,6 +203,11 @@ class _Connection(HttpToolsProtocol):
         head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
         self.transport.write(f"{head}{''.join(lines)}\r\n{msg}".encode("ascii"))
         self.transport.close()
+
+    def _count(self, length: int) -> None:
+        self._head += length
+        if self._head > self._limits.head_bytes:
+            raise ValueError("a head that is too long")  # the parser's caller answers 400
 
     def _begin(self, part: str) -> None:
         self._reading = part

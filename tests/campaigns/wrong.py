@@ -19,10 +19,10 @@ MUTANTS = (
         "I11",
         "a letter goes to whom the one before went",
         "resonance_zoom/delivery.py",
-        "        return postman.send(sender=sender, recipient=person.email, message=message).reply",
+        "        talk = sending(postman, sender=sender, recipient=person.email, message=message)",
         '        whom = self.__dict__.get("whom", person.email)\n'
         '        self.__dict__["whom"] = person.email\n'
-        "        return postman.send(sender=sender, recipient=whom, message=message).reply",
+        "        talk = sending(postman, sender=sender, recipient=whom, message=message)",
     ),
     Mutant(
         "groups_of_others",
