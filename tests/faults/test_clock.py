@@ -176,6 +176,40 @@ def test_of_a_thousand_wakes_a_job_runs_twice_and_after_the_last(
     assert len(runs_seen) <= 3  # a mark of the clock may fall in between
 
 
+def test_a_job_takes_breath_between_two_runs_and_none_before_the_first(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zoom's calls and the job share one processor; who registers alone waits for nothing."""
+    now, slept, began = 1_000.0, list[float](), list[float]()
+
+    class Time:
+        @staticmethod
+        def monotonic() -> float:
+            return now
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            slept.append(round(seconds, 3))
+            now += seconds
+
+    def deliver(_service: Service) -> str:
+        nonlocal now
+        began.append(round(now - 1_000, 3))
+        now += 0.03
+        if len(began) == 1:
+            turn.wanted.set()  # somebody registers meanwhile
+        return "done"
+
+    monkeypatch.setattr(heart, "time", Time)
+    turn = heart._Turn(service, replace(jobs.job("deliver_letters"), run=deliver))
+    turn.take()
+    now += 5
+    turn.take()
+    assert began == [0.0, 0.1, 5.13]
+    assert slept == [0.0, 0.07, 0.0]
+
+
 def test_jobs_go_on_when_the_wall_clock_is_set_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

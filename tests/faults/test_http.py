@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from resonance_zoom.service import Service
 from resonance_zoom.store.tables import registrants
 from resonance_zoom.web.app import make_app
+from resonance_zoom.web.security import HEADERS
 from resonance_zoom.web.server import Limits, WebServer
 from resonance_zoom.zoom.simulator import SimMeeting
 from tests.conftest import Clock
@@ -152,6 +153,20 @@ def test_beside_200_silent_and_200_slow_connections_zoom_is_answered_within_a_se
             assert zoom.answer().status == 200
             assert time.monotonic() - begun < 1
     assert known(service) == ["alice@example.org"]
+
+
+def test_the_answer_to_a_call_that_was_stored_carries_every_header_and_no_body(
+    port: int, meeting: SimMeeting, clock: Clock
+) -> None:
+    body = registration(meeting, clock)
+    with line(port) as zoom:
+        zoom.send(signed(body, clock) + body)
+        answer = zoom.answer()
+    assert (answer.status, answer.body) == (200, b"")
+    assert {
+        name.lower(): value for name, value in HEADERS.items()
+    }.items() <= answer.headers.items()
+    assert answer.headers["content-length"] == "0"
 
 
 def test_who_has_waited_longest_makes_room_for_whom_we_have_not_heard(
