@@ -311,6 +311,21 @@ class Siege:
         figures.letters_lost += len(
             {f"person{n + 1}@example.org" for n in range(self._people)} - known
         )
+        # Who withdrew may have no letter: the withdrawal can come before it has left.
+        figures.letters_lost += len(self._stayed() - self._written_to())
+
+    def _stayed(self) -> set[object]:
+        """Those who hold a place at Zoom."""
+        meetings = self.zoom.meetings.values()
+        return {who.email for one in meetings for who in one.registrants.values() if who.active}
+
+    def _written_to(self) -> set[object]:
+        """Those whose link left, or waits for staff to say whether it did."""
+        confirmed = (
+            "SELECT r.email_folded FROM registrants r JOIN letters l ON l.registrant = r.id"
+            " WHERE l.kind = 'confirmation' AND l.state IN ('sent', 'in_doubt')"
+        )
+        return {row[0] for row in self._rows(confirmed)}
 
 
 def besiege(folder: Path, *, seed: int, kills: int, moments: tuple[str, ...] = MOMENTS) -> Figures:

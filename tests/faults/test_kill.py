@@ -11,11 +11,11 @@ SAMPLE = ("any time", "not stored", "stored, not answered", "MAIL", "dot", "250"
 
 
 def test_a_killed_daemon_loses_no_webhook_and_no_letter(tmp_path: Path) -> None:
-    """Every 200 has its row; a second copy goes only where the journal shows a doubt."""
+    """Every 200 has its row, all who kept their place were written to; copies come of doubts."""
     figures = besiege(tmp_path, seed=1, kills=len(SAMPLE), moments=SAMPLE)
     assert figures.kills == dict.fromkeys(SAMPLE, 1)  # each strike did take place
     assert figures.acknowledged > 0
-    assert figures.letters >= figures.acknowledged
+    assert figures.letters > 0
     assert (figures.acknowledged_lost, figures.letters_lost) == (0, 0)
     assert (figures.copies_without_doubt, figures.copies_with_another_id) == (0, 0)
     assert figures.damaged == 0
