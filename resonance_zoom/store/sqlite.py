@@ -226,11 +226,13 @@ class SqliteStore(engine.Store):
             timeout=engine.BUSY_TIMEOUT_MS / 1000,
             check_same_thread=False,  # the pool lends a connection to one thread at a time
         )
-        if self._lock_file is None:
-            # Only the daemon tidies the log, in its one writing thread: before SQLite 3.51.3, two
-            # processes that did it at once could damage the file.
-            # https://sqlite.org/wal.html#walresetbug
-            connection.execute("PRAGMA wal_autocheckpoint=0")
+        # Only the daemon tidies the log, in its one writing thread: before SQLite 3.51.3, two
+        # processes that did it at once could damage the file.
+        # https://sqlite.org/wal.html#walresetbug
+        # The commit that comes to so many pages waits for all of them.
+        tidy = self._lock_file is not None
+        pragma = "PRAGMA wal_autocheckpoint=500" if tidy else "PRAGMA wal_autocheckpoint=0"
+        connection.execute(pragma)
         return connection
 
     @contextmanager
