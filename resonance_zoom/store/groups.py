@@ -1,7 +1,8 @@
 """Commits what many ask for at once in one transaction; each is answered after its own commit.
 
-A commit waits for the disk, and while it does others come: they make the next group. Nobody waits
-for a timer, and one who is alone is a group of one.
+A commit waits for the disk, and while it does others come: they make the next group. Before it
+begins, those who were just answered may come again, for a moment: one group of all costs less than
+two halves that take turns. One who is alone is a group of one and waits for nobody.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from resonance_zoom.errors import DatabaseLost, ResonanceError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+GATHER_SECONDS = 0.002  # so long at most a group waits for those who were just answered
 MOST = 256  # so many share a transaction at most: others want to write too
 
 
@@ -30,8 +32,9 @@ class GroupCommit(Generic[Item, Result]):
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], *, name: str) -> None:
         self._work = work
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._turn = threading.Lock()
+        self._turn = threading.Condition()
         self._busy = False
+        self._all = 0  # those who waited at the last answer, and those who were answered
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def commit(self, item: Item) -> Result:
@@ -41,6 +44,8 @@ class GroupCommit(Generic[Item, Result]):
         with self._turn:
             self._waiting.append((item, answer))
             begin, self._busy = not self._busy, True
+            if len(self._waiting) == self._all:
+                self._turn.notify()
         if begin:
             # After whatever else the loop finds to do in this turn: it may be of the same group.
             loop.call_soon(self._thread.submit, self._work_off)
@@ -50,11 +55,15 @@ class GroupCommit(Generic[Item, Result]):
         while group := self._next_group():
             found = self._results([item for item, _ in group])
             answers = [answer for _, answer in group]
+            with self._turn:
+                self._all = min(MOST, len(self._waiting) + len(group))
             for loop in {answer.get_loop() for answer in answers}:
                 loop.call_soon_threadsafe(_give, loop, answers, found)
 
     def _next_group(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         with self._turn:
+            if self._waiting:
+                self._turn.wait_for(lambda: len(self._waiting) >= self._all, GATHER_SECONDS)
             group = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
             self._busy = bool(group)
         return group

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from resonance_zoom.errors import DatabaseBusy, DatabaseLost
+from resonance_zoom.store import groups
 from resonance_zoom.store.groups import GroupCommit
 
 
@@ -47,6 +48,56 @@ def test_whoever_comes_during_a_commit_shares_the_next_one_and_has_an_answer_of_
     work = Work()
     assert answers(work, 5) == [0, 2, 4, 6, 8, 10]
     assert work.groups == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_who_came_during_a_commit_and_who_was_answered_by_it_share_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise two halves take turns for ever, and each commit is paid for by half as many."""
+    monkeypatch.setattr(groups, "GATHER_SECONDS", 60)
+    work = Work()
+    made = GroupCommit(work, name="test")
+
+    async def again_and_again(number: int) -> list[int]:
+        return [await made.commit(number) for _ in range(2)]
+
+    async def all_of_them() -> list[list[int]]:
+        early = [asyncio.ensure_future(again_and_again(number)) for number in (1, 2)]
+        while not work.groups:
+            await asyncio.sleep(0)
+        late = [asyncio.ensure_future(made.commit(number)) for number in (3, 4)]
+        await asyncio.sleep(0)
+        work.go.set()
+        assert await asyncio.gather(*late) == [6, 8]
+        return await asyncio.gather(*early)
+
+    assert asyncio.run(asyncio.wait_for(all_of_them(), 10)) == [[2, 2], [4, 4]]
+    assert [sorted(group) for group in work.groups] == [[1, 2], [1, 2, 3, 4]]
+
+
+def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "GATHER_SECONDS", 60)
+    work = Work()
+    work.go.set()
+    made = GroupCommit(work, name="test")
+
+    async def one_after_the_other() -> list[int]:
+        return [await made.commit(number) for number in range(4)]
+
+    assert asyncio.run(asyncio.wait_for(one_after_the_other(), 10)) == [0, 2, 4, 6]
+    assert work.groups == [[0], [1], [2], [3]]
+
+
+def test_a_crowd_that_does_not_come_again_is_not_waited_for_long() -> None:
+    work = Work()
+    work.go.set()
+    made = GroupCommit(work, name="test")
+
+    async def a_crowd_and_then_one() -> list[int]:
+        await asyncio.gather(*(made.commit(number) for number in range(5)))
+        return [await made.commit(5)]
+
+    assert asyncio.run(asyncio.wait_for(a_crowd_and_then_one(), 10)) == [10]
 
 
 def test_no_group_is_larger_than_256() -> None:
