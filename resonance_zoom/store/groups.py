@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Generic, TypeVar
 
 from resonance_zoom.errors import DatabaseLost, ResonanceError
@@ -17,7 +18,7 @@ from resonance_zoom.errors import DatabaseLost, ResonanceError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GATHER_SECONDS = 0.002  # so long at most a group waits for those who were just answered
+GATHER_SECONDS = 0.004  # after an answer; so long at most the next group waits for who had it
 MOST = 256  # so many share a transaction at most: others want to write too
 
 
@@ -35,6 +36,7 @@ class GroupCommit(Generic[Item, Result]):
         self._turn = threading.Condition()
         self._busy = False
         self._all = 0  # those who waited at the last answer, and those who were answered
+        self._gather_until = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def commit(self, item: Item) -> Result:
@@ -57,13 +59,15 @@ class GroupCommit(Generic[Item, Result]):
             answers = [answer for _, answer in group]
             with self._turn:
                 self._all = min(MOST, len(self._waiting) + len(group))
+                self._gather_until = monotonic() + GATHER_SECONDS
             for loop in {answer.get_loop() for answer in answers}:
                 loop.call_soon_threadsafe(_give, loop, answers, found)
 
     def _next_group(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         with self._turn:
             if self._waiting:
-                self._turn.wait_for(lambda: len(self._waiting) >= self._all, GATHER_SECONDS)
+                moment = self._gather_until - monotonic()
+                self._turn.wait_for(lambda: len(self._waiting) >= self._all, moment)
             group = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
             self._busy = bool(group)
         return group

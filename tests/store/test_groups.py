@@ -88,6 +88,24 @@ def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert work.groups == [[0], [1], [2], [3]]
 
 
+def test_who_comes_alone_when_a_crowd_has_long_been_answered_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(groups, "GATHER_SECONDS", 60)
+    monkeypatch.setattr(groups, "monotonic", lambda: now[0])
+    work = Work()
+    work.go.set()
+    made = GroupCommit(work, name="test")
+
+    async def a_crowd_and_then_one() -> int:
+        await asyncio.gather(*(made.commit(number) for number in range(5)))
+        now[0] += 61
+        return await made.commit(5)
+
+    assert asyncio.run(asyncio.wait_for(a_crowd_and_then_one(), 10)) == 10
+
+
 def test_a_crowd_that_does_not_come_again_is_not_waited_for_long() -> None:
     work = Work()
     work.go.set()
