@@ -275,8 +275,9 @@ def test_for_one_who_comes_while_a_letter_hangs_one_more_connection_is_opened(
 
 
 def test_what_became_of_letters_is_kept_when_the_process_is_told_to_end(
-    service: Service, relay: Relay
+    service: Service, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wave, "GATHER_SECONDS", 10)  # all four are answered before a turn is taken
     delivery: Delivery = service.delivery
     asked: list[bool] = []
 

@@ -19,4 +19,5 @@ def test_a_killed_daemon_loses_no_webhook_and_no_letter(tmp_path: Path) -> None:
     assert (figures.acknowledged_lost, figures.letters_lost) == (0, 0)
     assert (figures.copies_without_doubt, figures.copies_with_another_id) == (0, 0)
     assert figures.damaged == 0
-    assert figures.copies_in_doubt >= 1  # killed between the dot and its answer
+    # Killed between the dot and its answer: it went once more, or was so for the second time.
+    assert figures.copies_in_doubt + figures.wait_for_staff >= 1
