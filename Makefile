@@ -13,7 +13,7 @@ help:
 	@echo "make demo       try everything in a browser: a simulated Zoom, a mailbox that is a page"
 	@echo "make rehearse   run the shipped campaign in virtual time against a simulated Zoom"
 	@echo "make test       run the tests"
-	@echo "make test-postgresql  run those of store, jobs and journeys on a PostgreSQL of their own"
+	@echo "make test-postgresql  run those of store, jobs, journeys and staff pages on a PostgreSQL of their own"
 	@echo "make screenshots  write pictures of every page and letter to var/screenshots (needs chromium)"
 	@echo "make setup      only make .venv, with .venv/bin/resonance-zoom in it"
 	@echo "make kill N=500  kill the real daemon under load so many times, count what was lost"
@@ -112,7 +112,9 @@ screenshots: .venv/.dev
 ON_BOTH := tests/store tests/journeys tests/postgresql tests/test_jobs.py tests/test_registrations.py \
 	tests/test_letters_under_way.py tests/test_moves.py tests/test_acts.py tests/test_privacy.py \
 	tests/test_faults_of_time_and_order.py tests/test_wave.py tests/test_wave_in_trouble.py \
-	tests/faults/test_lists_that_lag.py tests/faults/test_many_at_once.py
+	tests/faults/test_lists_that_lag.py tests/faults/test_many_at_once.py tests/web/test_door.py \
+	tests/web/test_journal.py tests/web/test_personal.py tests/web/test_registrants.py \
+	tests/web/test_staff_acts.py
 .PHONY: test-postgresql
 test-postgresql: .venv/.dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --database=postgresql $(ON_BOTH) $(ARGS)

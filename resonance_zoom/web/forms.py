@@ -43,4 +43,9 @@ async def fields_of(request: Request) -> dict[str, str] | None:
         fields = parse_qsl(b"".join(chunks).decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
     except ValueError:
         return None
-    return dict(fields)
+    return {name: storable(value) for name, value in fields}
+
+
+def storable(words: str) -> str:
+    """What a visitor sent, as every database can hold and look for it: PostgreSQL knows no NUL."""
+    return words.replace("\0", "")

@@ -1,5 +1,6 @@
 """Only who holds a link that was not used gets in, and only to what their role allows."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -36,6 +37,24 @@ def test_opening_a_link_changes_nothing_and_pressing_its_button_signs_in(
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert visitor.get("/staff/journal").status_code != 401
+
+
+FIELDS = (
+    "q", "person", "group", "kind", "level", "state", "status", "from", "to", "before", "after",
+    "live", "size", "bounce",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", ["a%00b", "%00", "%ED%A0%80", "9" * 25])
+def test_no_page_fails_at_what_a_database_cannot_hold(staff: Staff, sent: str) -> None:
+    """PostgreSQL knows no NUL in a text, and no database a number of more than 64 bits."""
+    alice = staff("admin")
+    for method, page, _, _ in PAGES:
+        path = re.sub(r"{\w+:int}", "9" * 25, page).replace("{act}", "address")
+        path = re.sub(r"{\w+}", sent, path)
+        for field in FIELDS:
+            answer = alice.request(method, f"{path}?{field}={sent}")
+            assert answer.status_code < 500, path
 
 
 def test_a_link_works_once(service: Service, visitor: TestClient) -> None:

@@ -685,6 +685,7 @@ def test_a_search_that_must_end_says_how_far_it_looked_and_goes_on_from_there(
     assert "Chercher plus loin" not in further
 
 
+@pytest.mark.of_a_file  # the steps are SQLite's
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -722,6 +723,7 @@ def test_kinds_are_known_without_reading_the_journal(
         assert journal_search.kinds(connection) == sorted(KINDS)
 
 
+@pytest.mark.of_a_file  # the plans are SQLite's
 def test_no_search_sorts_or_scans(service: Service, many: list[dict[str, Any]]) -> None:
     """Every query of every filter is a walk along an index, however long the journal."""
     statements: list[tuple[str, Any]] = []

@@ -17,7 +17,7 @@ from jobs.clock import run_job
 from resonance_zoom import acts, privacy
 from resonance_zoom.links import Links
 from resonance_zoom.service import Service
-from resonance_zoom.store.tables import events, letters, registrants
+from resonance_zoom.store.tables import events, journal, letters, registrants
 from resonance_zoom.store.tables import meetings as meetings_table
 from resonance_zoom.web.app import make_app
 from resonance_zoom.web.server import WebServer
@@ -115,7 +115,9 @@ def test_pressed_eight_times_at_once_a_place_is_given_up_once(
         assert set(people.map(press, range(8))) == {(303, "done=withdrawn")}
     server.stop()
     with service.store.read() as connection:
-        said = connection.exec_driver_sql("SELECT message FROM journal WHERE kind LIKE 'staff.%'")
+        said = connection.execute(
+            select(journal.c.message).where(journal.c.kind.startswith("staff."))
+        )
         assert said.scalars().all() == ["place given up (by registrant)"]
         owed = connection.exec_driver_sql("SELECT kind FROM letters WHERE state = 'queued'")
         assert owed.scalars().all() == ["withdrawn"]
@@ -306,7 +308,7 @@ HOSTILE = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "<svg/onload=alert(1)>",
     "{{7*7}}", "{% raw %}", "${7*7}", "%(x)s", "{0.__class__}", "javascript:alert(1)",
     "</title><script>", "</p></article>", "<!--", "-->", "]]>", "&lt;script&gt;", "&#x3c;script&#x3e;",
-    "' onmouseover='alert(1)", "` `", "\u202edrawkcab", "\u2028line", "a\x00b", "=cmd|' /C calc'!A0",
+    "' onmouseover='alert(1)", "` `", "\u202edrawkcab", "\u2028line", "=cmd|' /C calc'!A0",
     "<a href=//evil.example>x</a>", "<style>*{display:none}</style>", "<base href=//evil.example>",
     "<meta http-equiv=refresh content=0>", "<iframe src=//evil.example>", "\ud83d\ude00😀", "é" * 300,
     "<form action=//evil.example>",

@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from openpyxl import load_workbook
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from resonance_zoom import printing
 from resonance_zoom.cells import safe
+from resonance_zoom.store.tables import journal
 from resonance_zoom.web.staff import listings, spreadsheets, workbooks
 from resonance_zoom.web.staff.spreadsheets import Column
 from tests.web.town import HOSTILE, Town, links, shape, text
@@ -243,17 +245,18 @@ def test_an_export_is_in_the_journal_with_who_took_it_and_how_many(
 ) -> None:
     staff("reader", "Claire").get("/staff/registrants.csv?q=oeuvrard")
     staff("reader", "Claire").get("/staff/registrants.xlsx?group=teletravail")
-    lines = three.query(
-        "SELECT data, focus_group, message FROM journal WHERE kind = 'staff.export' ORDER BY id"
-    )
+    columns = (journal.c.data, journal.c.focus_group, journal.c.message)
+    with three.service.store.read() as connection:
+        exports = select(*columns).where(journal.c.kind == "staff.export").order_by(journal.c.id)
+        lines = connection.execute(exports).all()
     assert [tuple(line) for line in lines] == [
         (
-            '{"by": "Claire", "rows": 2, "format": "csv"}',
+            {"by": "Claire", "rows": 2, "format": "csv"},
             None,
             "2 registrations exported as csv (by Claire)",
         ),
         (
-            '{"by": "Claire", "rows": 3, "format": "xlsx"}',
+            {"by": "Claire", "rows": 3, "format": "xlsx"},
             "teletravail",
             "3 registrations exported as xlsx (by Claire)",
         ),

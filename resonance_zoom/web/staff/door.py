@@ -19,7 +19,7 @@ from resonance_zoom.service import Service
 from resonance_zoom.store import journal, sessions
 from resonance_zoom.store.sessions import Session
 from resonance_zoom.web import pages
-from resonance_zoom.web.forms import fields_of, same_origin
+from resonance_zoom.web.forms import fields_of, same_origin, storable
 from resonance_zoom.web.staff.guesses import Guesses, client_of, note_refused, note_shut
 
 
@@ -43,7 +43,7 @@ class Visit:
     @property
     def query(self) -> Mapping[str, str]:
         """The fields of the address."""
-        return self.request.query_params
+        return {name: storable(value) for name, value in self.request.query_params.items()}
 
     @property
     def may_act(self) -> bool:
@@ -52,7 +52,7 @@ class Visit:
 
     def path(self, name: str) -> str:
         """A part of the address that the route names, as text."""
-        return str(self.request.path_params[name])
+        return storable(str(self.request.path_params[name]))
 
     def number(self, name: str) -> int:
         """A part of the address that the route declares as a whole number."""
