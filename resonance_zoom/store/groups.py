@@ -18,7 +18,7 @@ from resonance_zoom.errors import DatabaseLost, ResonanceError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GATHER_SECONDS = 0.004  # after an answer; so long at most the next group waits for who had it
+GATHER_SECONDS = 0.004  # from an answer on, for which the next group waits for who had it
 MOST = 256  # so many share a transaction at most: others want to write too
 
 
@@ -35,7 +35,7 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._turn = threading.Condition()
         self._busy = False
-        self._all = 0  # those who waited at the last answer, and those who were answered
+        self._expected = 0  # so many may make the next group, if they come
         self._gather_until = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
@@ -46,7 +46,7 @@ class GroupCommit(Generic[Item, Result]):
         with self._turn:
             self._waiting.append((item, answer))
             begin, self._busy = not self._busy, True
-            if len(self._waiting) == self._all:
+            if len(self._waiting) == self._expected:
                 self._turn.notify()
         if begin:
             # After whatever else the loop finds to do in this turn: it may be of the same group.
@@ -58,7 +58,8 @@ class GroupCommit(Generic[Item, Result]):
             found = self._results([item for item, _ in group])
             answers = [answer for _, answer in group]
             with self._turn:
-                self._all = min(MOST, len(self._waiting) + len(group))
+                # Who came during the commit, and who is answered now.
+                self._expected = min(MOST, len(self._waiting) + len(group))
                 self._gather_until = monotonic() + GATHER_SECONDS
             for loop in {answer.get_loop() for answer in answers}:
                 loop.call_soon_threadsafe(_give, loop, answers, found)
@@ -66,8 +67,8 @@ class GroupCommit(Generic[Item, Result]):
     def _next_group(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         with self._turn:
             if self._waiting:
-                moment = self._gather_until - monotonic()
-                self._turn.wait_for(lambda: len(self._waiting) >= self._all, moment)
+                left = self._gather_until - monotonic()
+                self._turn.wait_for(lambda: len(self._waiting) >= self._expected, left)
             group = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
             self._busy = bool(group)
         return group

@@ -41,7 +41,7 @@ def answers(work: Work, last: int) -> list[int | BaseException]:
         work.go.set()
         return await asyncio.gather(first, *others, return_exceptions=True)
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(asyncio.wait_for(all_of_them(), 10))
 
 
 def test_whoever_comes_during_a_commit_shares_the_next_one_and_has_an_answer_of_their_own() -> None:
@@ -116,6 +116,13 @@ def test_a_crowd_that_does_not_come_again_is_not_waited_for_long() -> None:
         return [await made.commit(5)]
 
     assert asyncio.run(asyncio.wait_for(a_crowd_and_then_one(), 10)) == [10]
+
+
+def test_a_full_group_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "GATHER_SECONDS", 60)
+    work = Work()
+    assert answers(work, 256) == [2 * number for number in range(257)]
+    assert [len(group) for group in work.groups] == [1, 256]
 
 
 def test_no_group_is_larger_than_256() -> None:
