@@ -46,6 +46,7 @@ class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
     acknowledged_lost: int = 0
+    places: int = 0
     letters: int = 0
     letters_lost: int = 0
     copies_without_doubt: int = 0
@@ -312,7 +313,9 @@ class Siege:
             {f"person{n + 1}@example.org" for n in range(self._people)} - known
         )
         # Who withdrew may have no letter: the withdrawal can come before it has left.
-        figures.letters_lost += len(self._stayed() - self._written_to())
+        stayed = self._stayed()
+        figures.places = len(stayed)
+        figures.letters_lost += len(stayed - self._written_to())
 
     def _stayed(self) -> set[object]:
         """Those who hold a place at Zoom."""
