@@ -309,6 +309,7 @@ HOSTILE = (
     "{{7*7}}", "{% raw %}", "${7*7}", "%(x)s", "{0.__class__}", "javascript:alert(1)",
     "</title><script>", "</p></article>", "<!--", "-->", "]]>", "&lt;script&gt;", "&#x3c;script&#x3e;",
     "' onmouseover='alert(1)", "` `", "\u202edrawkcab", "\u2028line", "=cmd|' /C calc'!A0",
+    pytest.param("a\x00b", marks=pytest.mark.of_a_file),  # PostgreSQL holds no NUL
     "<a href=//evil.example>x</a>", "<style>*{display:none}</style>", "<base href=//evil.example>",
     "<meta http-equiv=refresh content=0>", "<iframe src=//evil.example>", "\ud83d\ude00😀", "é" * 300,
     "<form action=//evil.example>",

@@ -111,6 +111,18 @@ def test_an_address_that_nobody_could_be_written_to_is_refused(
     assert len(town.zoom.meetings[town.meetings[0]].registrants) == 1
 
 
+def test_a_form_with_what_no_database_can_hold_is_read_without_it(
+    town: Town, staff: Staff, alice: int
+) -> None:
+    """PostgreSQL knows no NUL; no keyboard types one."""
+    asked = Desktop(staff("admin"), "address", alice)
+    asked.form["once"] += "\0"
+    asked.press("a.mar\0tin@example.org")
+    assert asked.status == 303
+    town.run("sync_registrants")
+    assert town.number("a.martin") != alice
+
+
 @pytest.mark.parametrize("end", ["erase", "purge"])
 def test_what_an_act_said_and_nobody_saw_is_erased_as_well(
     town: Town, staff: Staff, alice: int, clock: Clock, end: str

@@ -52,7 +52,7 @@ class Visit:
 
     def path(self, name: str) -> str:
         """A part of the address that the route names, as text."""
-        return storable(str(self.request.path_params[name]))
+        return str(self.request.path_params[name])
 
     def number(self, name: str) -> int:
         """A part of the address that the route declares as a whole number."""
