@@ -158,9 +158,10 @@ class TestRight:
         text = RIGHT.replace("2021-02-09", "2021-11-02").replace("08:30:00", "02:30:00")
         assert loaded(text).reminder_send_at == time(2, 30)
 
-    @pytest.mark.parametrize(("key", "most"), [("[10, 2]", "[60, 1]"), ("= 60", "= 3650")])
-    def test_limits_belong_to_what_is_allowed(self, key: str, most: str) -> None:
-        loaded(RIGHT.replace(key, most))
+    def test_limits_belong_to_what_is_allowed(self) -> None:
+        found = loaded(RIGHT.replace("[10, 2]", "[60, 1]").replace("= 60", "= 3650"))
+        assert found.reminder_days_before == (60, 1)
+        assert found.keep_days_after_last == 3650
 
 
 ONE_FAULT = [

@@ -192,7 +192,8 @@ def test_a_secret_that_can_be_guessed_does_not_start(
 def test_a_secret_as_zoom_makes_them_will_do(environ: dict[str, str], tmp_path: Path) -> None:
     """Twenty-two characters: sixteen random bytes."""
     given = environ | {"ZOOM_WEBHOOK_SECRET_TOKEN": "Zm9vYmFyYmF6cXV4MTIzNA"}
-    load_settings(needs=RUN_NEEDS, environ=given, dotenv=tmp_path / "none")
+    found = load_settings(needs=RUN_NEEDS, environ=given, dotenv=tmp_path / "none")
+    assert found.zoom_webhook_secrets == ("Zm9vYmFyYmF6cXV4MTIzNA",)
 
 
 # ---- versions, locks, the unit -------------------------------------------------------------------
